@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+import { stat } from "node:fs/promises";
+import type { Context, Host } from "../../common/context.js";
+import { codeOf, during } from "../../common/errors.js";
+import { native } from "../../common/native.js";
+import type { Bytes } from "../../common/size.js";
+import type {
+  Capabilities,
+  Capacity,
+  Connection,
+  Driver,
+  DriverEnvironment,
+  ImportStage,
+  Snapshot,
+  Volume,
+  VolumeRef,
+} from "../contract.js";
+import { checkMountpoint, createDirectories, probe } from "./directory.js";
+import { Layout } from "./layout.js";
+import type { BlockioSection } from "./schema.js";
+import * as snapshots from "./snapshots.js";
+import * as volumes from "./volumes.js";
+
+/** The embedded array: files and directories below one path. See `docs/blockio.md`. */
+export class BlockioDriver implements Driver {
+  readonly domain: string;
+  readonly #layout: Layout;
+  readonly #environment: DriverEnvironment;
+  /** Whether the file system shares blocks between files, by device number: probed once for each mount. */
+  readonly #reflink = new Map<bigint, boolean>();
+
+  constructor(section: BlockioSection, environment: DriverEnvironment) {
+    this.#layout = new Layout(section, environment.host.name);
+    this.#environment = environment;
+    this.domain = `blockio:${this.#layout.images}`;
+  }
+
+  async capabilities(): Promise<Capabilities> {
+    const reflink = await this.#canReflink();
+    return {
+      snapshots: reflink,
+      linkedClones: reflink,
+      clonesDependOnBase: false,
+      rename: true,
+      rollbackToAny: true,
+      zeroedOnCreate: true,
+      atomicNames: true,
+      directories: true,
+    };
+  }
+
+  async check(): Promise<void> {
+    await checkMountpoint(this.#layout);
+    await createDirectories(this.#layout);
+  }
+
+  async capacity(): Promise<Capacity> {
+    await checkMountpoint(this.#layout);
+    return probe(this.#layout.section.path);
+  }
+
+  async identity(): Promise<string> {
+    const { fsType } = await this.#reachable();
+    return `blockio:${fsType}:${this.#layout.images}`;
+  }
+
+  async listVolumes(_ctx: Context, vmid?: number): Promise<Volume[]> {
+    return this.#during("list volumes", () => volumes.listVolumes(this.#layout, this.#environment, vmid));
+  }
+
+  async getVolume(_ctx: Context, ref: VolumeRef): Promise<Volume> {
+    return this.#during(`look up '${ref.volname}'`, () => volumes.getVolume(this.#layout, ref));
+  }
+
+  async createVolume(_ctx: Context, ref: VolumeRef, size: Bytes): Promise<void> {
+    return this.#during(`create '${ref.volname}'`, () => volumes.createVolume(this.#layout, ref, size));
+  }
+
+  async deleteVolume(ctx: Context, ref: VolumeRef): Promise<boolean> {
+    return this.#during(`delete '${ref.volname}'`, () => volumes.deleteVolume(ctx, this.#layout, ref));
+  }
+
+  async resizeVolume(_ctx: Context, ref: VolumeRef, size: Bytes): Promise<void> {
+    return this.#during(`resize '${ref.volname}'`, () => volumes.resizeVolume(this.#layout, ref, size));
+  }
+
+  async renameVolume(_ctx: Context, from: VolumeRef, to: VolumeRef): Promise<void> {
+    return this.#during(`rename '${from.volname}'`, () => volumes.renameVolume(this.#layout, from, to));
+  }
+
+  async createSnapshot(_ctx: Context, ref: VolumeRef, name: string): Promise<void> {
+    return this.#during(`snapshot '${ref.volname}'`, () => snapshots.createSnapshot(this.#layout, ref, name));
+  }
+
+  async deleteSnapshot(_ctx: Context, ref: VolumeRef, name: string): Promise<void> {
+    return this.#during(`delete snapshot '${name}' of '${ref.volname}'`, () =>
+      snapshots.deleteSnapshot(this.#layout, ref, name),
+    );
+  }
+
+  async listSnapshots(_ctx: Context, ref: VolumeRef): Promise<Snapshot[]> {
+    return this.#during(`list snapshots of '${ref.volname}'`, () =>
+      snapshots.listSnapshots(this.#layout, ref),
+    );
+  }
+
+  async rollback(ctx: Context, ref: VolumeRef, name: string): Promise<void> {
+    return this.#during(`roll back '${ref.volname}'`, () => snapshots.rollback(ctx, this.#layout, ref, name));
+  }
+
+  async cloneVolume(
+    _ctx: Context,
+    source: VolumeRef,
+    snapshot: string | undefined,
+    target: VolumeRef,
+  ): Promise<void> {
+    return this.#during(`clone '${source.volname}'`, () =>
+      snapshots.cloneVolume(this.#layout, source, snapshot, target),
+    );
+  }
+
+  async makeBase(ctx: Context, from: VolumeRef, to: VolumeRef): Promise<void> {
+    return this.#during(`make a base of '${from.volname}'`, () =>
+      volumes.makeBase(ctx, this.#layout, from, to),
+    );
+  }
+
+  async publish(
+    _ctx: Context,
+    ref: VolumeRef,
+    snapshot: string | undefined,
+    _host: Host,
+  ): Promise<Connection> {
+    return this.#during(`open '${ref.volname}'`, async () => {
+      await volumes.getVolume(this.#layout, ref);
+      const path = this.#layout.path(ref, snapshot);
+      if (snapshot !== undefined)
+        await during(`snapshot '${snapshot}' of '${ref.volname}'`, () => stat(path));
+      return { kind: "file", path };
+    });
+  }
+
+  async unpublish(): Promise<void> {
+    // A file needs nothing to be reached, so there is nothing to take back.
+  }
+
+  async stageImport(_ctx: Context, ref: VolumeRef): Promise<ImportStage> {
+    await this.#during(`import '${ref.volname}'`, async () => {
+      await volumes.removeLeftovers(this.#layout, ref);
+      await volumes.prepareGuest(this.#layout, ref);
+    });
+    // The stream writes an unnamed file and links it at its end: until then there is nothing to take back.
+    return {
+      target: { kind: "create", path: this.#layout.volume(ref), zeroed: true },
+      commit: async (ctx) => void (await this.getVolume(ctx, ref)),
+      abort: async (ctx) => void (await this.deleteVolume(ctx, ref)),
+    };
+  }
+
+  async close(): Promise<void> {
+    // Holds nothing open.
+  }
+
+  async #canReflink(): Promise<boolean> {
+    const { dev } = await this.#reachable();
+    const known = this.#reflink.get(dev);
+    if (known !== undefined) return known;
+    try {
+      const answer = await native().reflinkSupported(this.#layout.images);
+      this.#reflink.set(dev, answer);
+      return answer;
+    } catch (error) {
+      // No images directory yet: ask its parent, and again the next time.
+      if (codeOf(error) !== "absent") throw error;
+      return native().reflinkSupported(this.#layout.section.path);
+    }
+  }
+
+  /** Each verb first asks whether the file system answers: one that hangs would take a pool thread with it. */
+  async #reachable() {
+    return probe(this.#layout.section.path);
+  }
+
+  async #during<T>(what: string, body: () => Promise<T>): Promise<T> {
+    await this.#reachable();
+    return during(`${what} on storage '${this.#environment.storeid}'`, body);
+  }
+}

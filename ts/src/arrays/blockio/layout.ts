@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+import { join } from "node:path";
+import type { VolumeRef } from "../contract.js";
+import type { BlockioSection } from "./schema.js";
+
+/** Where things lie below the storage's path. Names that start with a dot never count as volumes. */
+export class Layout {
+  /** The directory of all guests. */
+  readonly images: string;
+
+  constructor(
+    readonly section: BlockioSection,
+    private readonly hostName: string,
+  ) {
+    this.images = this.contentDir("images");
+  }
+
+  contentDir(type: string): string {
+    return join(this.section.path, this.section.contentDirs[type] ?? type);
+  }
+
+  guest(vmid: number): string {
+    return join(this.images, String(vmid));
+  }
+
+  volume(ref: VolumeRef): string {
+    return join(this.guest(ref.vmid), ref.name);
+  }
+
+  /** Parent of all snapshot directories of a guest. */
+  guestSnapshots(vmid: number): string {
+    return join(this.guest(vmid), ".snap");
+  }
+
+  snapshots(ref: VolumeRef): string {
+    return join(this.guestSnapshots(ref.vmid), ref.name);
+  }
+
+  snapshot(ref: VolumeRef, name: string): string {
+    return join(this.snapshots(ref), name);
+  }
+
+  /**
+   * A directory volume on its way out. The node's name is in it because only that node's service may remove it
+   * as a leftover: another node's may still be at work.
+   */
+  trash(ref: VolumeRef): string {
+    return join(this.guest(ref.vmid), `.${ref.name}.${this.hostName}.trash`);
+  }
+
+  /** The path of a volume or, when given, of its snapshot. */
+  path(ref: VolumeRef, snapshot: string | undefined): string {
+    return snapshot === undefined ? this.volume(ref) : this.snapshot(ref, snapshot);
+  }
+}

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+import { rm, stat, unlink } from "node:fs/promises";
+import type { Context } from "../../common/context.js";
+import { codeOf, fail } from "../../common/errors.js";
+import { native } from "../../common/native.js";
+import type { Snapshot, VolumeRef } from "../contract.js";
+import { creatingIn, exists, namesIn, removeIfEmpty, syncDirectory } from "./files.js";
+import type { Layout } from "./layout.js";
+import { getVolume, refuseInUse, removeLeftovers } from "./volumes.js";
+
+function onlyImages(ref: VolumeRef): void {
+  if (ref.format !== "raw") {
+    throw fail(
+      "unsupported",
+      `volume '${ref.volname}': a directory has no snapshots or clones; use format raw`,
+    );
+  }
+}
+
+/** Puts volume and path into what the kernel said about a reflink. */
+async function reflink(ref: VolumeRef, source: string, target: string, replace: boolean, readonly: boolean) {
+  try {
+    await native().reflink(source, target, { replace, readonly });
+  } catch (error) {
+    if (codeOf(error) === "unsupported") {
+      throw fail(
+        "unsupported",
+        `volume '${ref.volname}': this file system cannot share blocks between files; put the storage on XFS or Btrfs`,
+        error,
+      );
+    }
+    throw error;
+  }
+}
+
+export async function createSnapshot(layout: Layout, ref: VolumeRef, name: string): Promise<void> {
+  onlyImages(ref);
+  await getVolume(layout, ref);
+  const target = layout.snapshot(ref, name);
+  if (await exists(target)) throw fail("exists", `snapshot '${name}' of '${ref.volname}' already exists`);
+  try {
+    await creatingIn(layout.snapshots(ref), () => reflink(ref, layout.volume(ref), target, false, true));
+  } catch (error) {
+    await removeEmptySnapshotDirs(layout, ref);
+    throw error;
+  }
+  await syncDirectory(layout.snapshots(ref));
+}
+
+export async function deleteSnapshot(layout: Layout, ref: VolumeRef, name: string): Promise<void> {
+  onlyImages(ref);
+  try {
+    await unlink(layout.snapshot(ref, name));
+    await syncDirectory(layout.snapshots(ref));
+  } catch (error) {
+    if (codeOf(error) !== "absent") throw error;
+  }
+  await removeEmptySnapshotDirs(layout, ref);
+}
+
+export async function listSnapshots(layout: Layout, ref: VolumeRef): Promise<Snapshot[]> {
+  if (ref.format !== "raw") return [];
+  await getVolume(layout, ref);
+  const snapshots: Snapshot[] = [];
+  for (const name of await namesIn(layout.snapshots(ref))) {
+    if (name.startsWith(".")) continue;
+    const found = await stat(layout.snapshot(ref, name), { bigint: true }).catch((error: unknown) => {
+      if (codeOf(error) === "absent") return undefined;
+      throw error;
+    });
+    if (!found) continue;
+    // A snapshot's file is written once, so its change time is its birth; links and modes never change later.
+    snapshots.push({
+      name,
+      id: `${found.ino}-${found.ctimeNs}`,
+      timestamp: Number(found.ctimeNs / 1_000_000_000n),
+    });
+  }
+  return snapshots.sort((a, b) => a.timestamp - b.timestamp || a.name.localeCompare(b.name));
+}
+
+export async function rollback(ctx: Context, layout: Layout, ref: VolumeRef, name: string): Promise<void> {
+  onlyImages(ref);
+  await getVolume(layout, ref);
+  const source = layout.snapshot(ref, name);
+  if (!(await exists(source))) throw fail("absent", `snapshot '${name}' of '${ref.volname}' does not exist`);
+  await refuseInUse(ctx, layout.volume(ref), `volume '${ref.volname}'`);
+  await reflink(ref, source, layout.volume(ref), true, false);
+  await syncDirectory(layout.guest(ref.vmid));
+}
+
+export async function cloneVolume(
+  layout: Layout,
+  source: VolumeRef,
+  snapshot: string | undefined,
+  target: VolumeRef,
+): Promise<void> {
+  onlyImages(source);
+  const from = layout.path(source, snapshot);
+  if (!(await exists(from))) {
+    throw fail(
+      "absent",
+      `${snapshot === undefined ? "" : `snapshot '${snapshot}' of `}'${source.volname}' does not exist`,
+    );
+  }
+  await removeLeftovers(layout, target);
+  await creatingIn(layout.guest(target.vmid), () =>
+    reflink(source, from, layout.volume(target), false, false),
+  );
+  await syncDirectory(layout.guest(target.vmid));
+}
+
+/** Removes all snapshots of a volume that is gone or going. */
+export async function removeSnapshots(layout: Layout, ref: VolumeRef): Promise<void> {
+  await rm(layout.snapshots(ref), { recursive: true, force: true });
+  await removeIfEmpty(layout.guestSnapshots(ref.vmid));
+}
+
+async function removeEmptySnapshotDirs(layout: Layout, ref: VolumeRef): Promise<void> {
+  await removeIfEmpty(layout.snapshots(ref));
+  await removeIfEmpty(layout.guestSnapshots(ref.vmid));
+}

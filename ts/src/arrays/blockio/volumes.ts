@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+import { chmod, mkdir, open, rename, rm, stat, unlink } from "node:fs/promises";
+import { join } from "node:path";
+import type { Context } from "../../common/context.js";
+import { codeOf, during, fail } from "../../common/errors.js";
+import { native } from "../../common/native.js";
+import type { Bytes } from "../../common/size.js";
+import { waitUntil } from "../../common/wait.js";
+import type { DriverEnvironment, Volume, VolumeRef } from "../contract.js";
+import { creatingIn, exists, namesIn, removeIfEmpty, syncDirectory } from "./files.js";
+import type { Layout } from "./layout.js";
+import { removeSnapshots } from "./snapshots.js";
+
+/** Images are for root and its group, as those of PVE's directory storages. */
+const imageMode = 0o640;
+/** A container's root directory must be enterable by the container's own users. */
+const directoryMode = 0o755;
+/** How long a loop device that is being detached may take to let go of a file, in milliseconds. */
+const releaseTimeoutMs = 5000;
+
+export async function listVolumes(
+  layout: Layout,
+  environment: DriverEnvironment,
+  vmid: number | undefined,
+): Promise<Volume[]> {
+  const owners =
+    vmid === undefined
+      ? (await namesIn(layout.images)).filter((name) => /^[1-9]\d{2,8}$/.test(name))
+      : [vmid];
+  const volumes: Volume[] = [];
+  for (const owner of owners) {
+    const names = (await namesIn(layout.guest(Number(owner)))).filter((name) => !name.startsWith("."));
+    for (const name of names.sort()) {
+      const volume = await listed(layout, environment, Number(owner), name);
+      if (volume) volumes.push(volume);
+    }
+  }
+  return volumes;
+}
+
+/** One entry of a listing; nothing for what is not a volume or has gone meanwhile. */
+async function listed(
+  layout: Layout,
+  environment: DriverEnvironment,
+  vmid: number,
+  name: string,
+): Promise<Volume | undefined> {
+  let ref: VolumeRef;
+  try {
+    ref = environment.parse(environment.compose({ vmid, name }).volname);
+  } catch {
+    return undefined;
+  }
+  try {
+    return await getVolume(layout, ref);
+  } catch (error) {
+    const code = codeOf(error);
+    if (code === "absent" || code === "invalid") return undefined;
+    throw error;
+  }
+}
+
+export async function getVolume(layout: Layout, ref: VolumeRef): Promise<Volume> {
+  const path = layout.volume(ref);
+  const found = await stat(path, { bigint: true }).catch((error: unknown) => {
+    if (codeOf(error) === "absent") throw absent(ref, path);
+    throw error;
+  });
+  if (ref.format === "subvol" ? !found.isDirectory() : !found.isFile()) {
+    throw fail(
+      "invalid",
+      `volume '${ref.volname}': '${path}' is not a ${ref.format === "subvol" ? "directory" : "file"}`,
+    );
+  }
+  const ctime = Number(found.ctimeMs / 1000n);
+  if (ref.format === "subvol") return { ref, size: 0n, used: 0n, ctime };
+  return { ref, size: found.size, used: found.blocks * 512n, ctime };
+}
+
+export async function createVolume(layout: Layout, ref: VolumeRef, size: Bytes): Promise<void> {
+  const path = layout.volume(ref);
+  if (ref.format === "subvol" && size !== 0n) {
+    throw fail(
+      "unsupported",
+      `volume '${ref.volname}': a directory has no size limit here; ask for size 0 or format raw`,
+    );
+  }
+  await removeLeftovers(layout, ref);
+  await creatingIn(layout.guest(ref.vmid), async () => {
+    if (ref.format === "subvol") {
+      await during(`create '${path}'`, () => mkdir(path));
+      // Not by mkdir's mode, which the umask would cut.
+      await chmod(path, directoryMode);
+    } else {
+      await native().createFile(path, size, layout.section.preallocation, imageMode);
+    }
+  });
+  await syncDirectory(layout.guest(ref.vmid));
+}
+
+/**
+ * Removes what a killed service may have left under the name of a volume that does not exist: snapshots whose
+ * volume is gone, a directory that was being deleted.
+ */
+export async function removeLeftovers(layout: Layout, ref: VolumeRef): Promise<void> {
+  if (await exists(layout.volume(ref))) {
+    throw fail("exists", `volume '${ref.volname}' already exists`);
+  }
+  await rm(layout.trash(ref), { recursive: true, force: true });
+  await removeSnapshots(layout, ref);
+}
+
+export async function deleteVolume(ctx: Context, layout: Layout, ref: VolumeRef): Promise<boolean> {
+  const path = layout.volume(ref);
+  const existed = await exists(path);
+  if (existed) {
+    await refuseInUse(ctx, path, `volume '${ref.volname}'`);
+    if (ref.format === "subvol") {
+      await rm(layout.trash(ref), { recursive: true, force: true });
+      await rename(path, layout.trash(ref));
+    } else {
+      if (ref.isBase) await native().setImmutable(path, false);
+      await unlink(path);
+    }
+  }
+  // From here on the volume is gone; what follows is removed by the next call on this name if we are killed.
+  await rm(layout.trash(ref), { recursive: true, force: true });
+  await removeSnapshots(layout, ref);
+  await syncDirectory(layout.guest(ref.vmid));
+  await removeIfEmpty(layout.guest(ref.vmid));
+  return existed;
+}
+
+export async function resizeVolume(layout: Layout, ref: VolumeRef, size: Bytes): Promise<void> {
+  if (ref.format !== "raw")
+    throw fail("unsupported", `volume '${ref.volname}': a directory cannot be resized`);
+  const { size: old } = await getVolume(layout, ref);
+  if (size < old) {
+    throw fail(
+      "invalid",
+      `volume '${ref.volname}': ${size} bytes are less than its ${old}; a volume only grows`,
+    );
+  }
+  if (size === old) return;
+  const path = layout.volume(ref);
+  if (layout.section.preallocation !== "off") {
+    await native().growFile(path, size, layout.section.preallocation);
+    return;
+  }
+  const handle = await open(path, "r+");
+  try {
+    await handle.truncate(Number(size));
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+export async function renameVolume(layout: Layout, from: VolumeRef, to: VolumeRef): Promise<void> {
+  const source = layout.volume(from);
+  const target = layout.volume(to);
+  if (!(await exists(source))) {
+    // Repeated after an interruption: done already. (Nobody else renames within the guests' locks.)
+    if (await exists(target)) return;
+    throw absent(from, source);
+  }
+  const snapshots = (await namesIn(layout.snapshots(from))).filter((name) => !name.startsWith("."));
+  if (snapshots.length > 0) {
+    throw fail(
+      "refused",
+      `volume '${from.volname}' has snapshots (${snapshots.join(", ")}); delete them first`,
+    );
+  }
+  await removeLeftovers(layout, to);
+  await creatingIn(layout.guest(to.vmid), () => native().renameExclusive(source, target));
+  await syncDirectory(layout.guest(to.vmid));
+  if (from.vmid !== to.vmid) {
+    await removeIfEmpty(layout.snapshots(from));
+    await removeIfEmpty(layout.guestSnapshots(from.vmid));
+    await syncDirectory(layout.guest(from.vmid));
+    await removeIfEmpty(layout.guest(from.vmid));
+  }
+}
+
+export async function makeBase(ctx: Context, layout: Layout, from: VolumeRef, to: VolumeRef): Promise<void> {
+  await renameVolume(layout, from, to);
+  if (to.format !== "raw") return;
+  const path = layout.volume(to);
+  await chmod(path, 0o444);
+  try {
+    await native().setImmutable(path, true);
+  } catch (error) {
+    // Protection beyond the mode is a bonus that many file systems (NFS) lack.
+    ctx.log.debug("no immutable flag on base", { path, error });
+  }
+}
+
+/** Waits until no loop device of this node holds the file; throws `busy` when one stays. */
+export async function refuseInUse(ctx: Context, path: string, what: string): Promise<void> {
+  let holders: string[] = [];
+  const free = await waitUntil(
+    async () => {
+      holders = await native().loopDevicesOf(path);
+      return holders.length === 0;
+    },
+    releaseTimeoutMs,
+    ctx.signal,
+  );
+  if (!free) throw fail("busy", `${what} is in use by ${holders.join(", ")}; unmount it first`);
+}
+
+function absent(ref: VolumeRef, path: string) {
+  return fail("absent", `volume '${ref.volname}' does not exist ('${join(path)}')`);
+}
+
+/** Makes the guest's directory, for a stream that creates its file there by itself. */
+export async function prepareGuest(layout: Layout, ref: VolumeRef): Promise<void> {
+  await mkdir(layout.guest(ref.vmid), { recursive: true });
+}

@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+import type { z } from "zod";
+import type { Context, Host } from "../common/context.js";
+import type { Bytes } from "../common/size.js";
+
+/**
+ * The driver contract. A driver turns these verbs into calls of one kind of array. It knows volumes by the names
+ * that PVE uses (already parsed) and maps them to the array's own objects in its `naming` file.
+ *
+ * Rules for every verb:
+ * - Idempotent: repeating a call that was cut off ends in the same state. Deleting what is absent succeeds, but
+ *   only when the array said so itself.
+ * - An array that does not answer is `unreachable`, never `absent`. A guard that gets no answer refuses.
+ * - What cannot be finished is taken back, or left so that the same call repeated finishes or removes it.
+ * - `ctx.signal` is looked at between steps and handed to every wait.
+ */
+
+/** How the bytes of a volume are laid out. */
+export type Format = "raw" | "subvol";
+
+/** A volume as PVE names it, parsed by the type's grammar. */
+export interface VolumeRef {
+  /** The whole name after `storeid:`, for instance `100/vm-100-disk-0.raw`. */
+  readonly volname: string;
+  /** Owner. */
+  readonly vmid: number;
+  /** The volume's own name, without the parts that encode owner directory or base. */
+  readonly name: string;
+  readonly format: Format;
+  readonly isBase: boolean;
+  /** For names that encode the base they depend on. */
+  readonly base?: { readonly vmid: number; readonly name: string };
+}
+
+/** What a driver knows of an existing volume. */
+export interface Volume {
+  readonly ref: VolumeRef;
+  /** Size that a guest sees, in bytes; 0 for a directory without quota. */
+  readonly size: Bytes;
+  /** Bytes occupied on the array, where it says so. */
+  readonly used?: Bytes;
+  /** `volname` of the base this volume depends on. */
+  readonly parent?: string;
+  /** Creation time, seconds since the epoch. */
+  readonly ctime?: number;
+}
+
+export interface Snapshot {
+  readonly name: string;
+  /** Unique for this snapshot, also among earlier ones of the same name. */
+  readonly id: string;
+  /** Seconds since the epoch. */
+  readonly timestamp: number;
+}
+
+export interface Capacity {
+  readonly total: Bytes;
+  readonly available: Bytes;
+  readonly used: Bytes;
+}
+
+/** Where a published volume can be reached. */
+export type Connection =
+  | { readonly kind: "file"; readonly path: string }
+  | { readonly kind: "device"; readonly path: string }
+  | {
+      readonly kind: "iscsi";
+      readonly portals: readonly string[];
+      readonly iqn: string;
+      readonly lun: number;
+      readonly wwid: string;
+      readonly chap?: { readonly user: string; readonly password: string };
+    }
+  | {
+      readonly kind: "nvme-tcp";
+      readonly portals: readonly string[];
+      readonly nqn: string;
+      readonly nguid: string;
+    };
+
+/** What a driver can do on this storage, settled at run time. The plugin layer derives features and locking. */
+export interface Capabilities {
+  readonly snapshots: boolean;
+  readonly linkedClones: boolean;
+  /** A linked clone keeps its base from being deleted. */
+  readonly clonesDependOnBase: boolean;
+  readonly rename: boolean;
+  /** Rollback to any snapshot; otherwise newer ones block it. */
+  readonly rollbackToAny: boolean;
+  /** New volumes read as zeros throughout. */
+  readonly zeroedOnCreate: boolean;
+  /** The array makes names unique and refuses to delete what is in use: no cluster-wide lock is needed. */
+  readonly atomicNames: boolean;
+  /** Directory volumes (`subvol`) exist. */
+  readonly directories: boolean;
+}
+
+/** Where imported data goes. */
+export interface ImportTarget {
+  /** `create`: the stream makes the file under its final name in one step at its end. */
+  readonly kind: "create" | "file" | "device";
+  readonly path: string;
+  /** The target is known to read as zeros where nothing is written. */
+  readonly zeroed: boolean;
+}
+
+/** An import under way: hidden or reserved until `commit`. */
+export interface ImportStage {
+  readonly target: ImportTarget;
+  /** Makes the volume appear under its name, durable. */
+  commit(ctx: Context): Promise<void>;
+  /** Takes everything back; succeeds when nothing is left to take back. */
+  abort(ctx: Context): Promise<void>;
+}
+
+export interface Driver {
+  /**
+   * What two storages share when they are the same place (pool, directory); locks of guests are taken in it.
+   */
+  readonly domain: string;
+
+  /** What this storage can do; asked once and kept by the plugin layer as long as the array is the same. */
+  capabilities(ctx: Context): Promise<Capabilities>;
+
+  /** Makes the storage usable on this node. Quick, called all the time. Throws when it cannot be used. */
+  check(ctx: Context): Promise<void>;
+  capacity(ctx: Context): Promise<Capacity>;
+  /** A string that is the same for each storage on the same array, pool and path. */
+  identity(ctx: Context): Promise<string>;
+
+  /** All volumes, or those of one guest. Never snapshots, never what another program keeps there. */
+  listVolumes(ctx: Context, vmid?: number): Promise<Volume[]>;
+  /** Throws `absent` when the array says that it does not exist. */
+  getVolume(ctx: Context, ref: VolumeRef): Promise<Volume>;
+
+  /** Makes an empty volume of at least `size` bytes. Throws `exists` when the name is taken, also by a race. */
+  createVolume(ctx: Context, ref: VolumeRef, size: Bytes): Promise<void>;
+  /** Deletes a volume with its snapshots. False when there was none. `busy` while it is in use. */
+  deleteVolume(ctx: Context, ref: VolumeRef): Promise<boolean>;
+  /** Grows a volume. `invalid` when `size` is smaller than it is; the same size succeeds. */
+  resizeVolume(ctx: Context, ref: VolumeRef, size: Bytes): Promise<void>;
+  /** Gives a volume another name. Throws `exists` when that is taken, `refused` when snapshots tie it. */
+  renameVolume(ctx: Context, from: VolumeRef, to: VolumeRef): Promise<void>;
+
+  /** Atomic, instant, also while in use. Throws `exists` when there is one of that name. */
+  createSnapshot(ctx: Context, ref: VolumeRef, snapshot: string): Promise<void>;
+  /** Succeeds when there is none. */
+  deleteSnapshot(ctx: Context, ref: VolumeRef, snapshot: string): Promise<void>;
+  listSnapshots(ctx: Context, ref: VolumeRef): Promise<Snapshot[]>;
+  /** Brings content and size of the snapshot back. Throws `absent`, `busy`. */
+  rollback(ctx: Context, ref: VolumeRef, snapshot: string): Promise<void>;
+
+  /** Makes `target` a writable copy-on-write copy of `source` or of its snapshot. Throws `exists`. */
+  cloneVolume(
+    ctx: Context,
+    source: VolumeRef,
+    snapshot: string | undefined,
+    target: VolumeRef,
+  ): Promise<void>;
+  /** Turns a volume into an immutable base under the name `to`. */
+  makeBase(ctx: Context, from: VolumeRef, to: VolumeRef): Promise<void>;
+
+  /** Makes a volume or snapshot reachable for `host`; repeatable. */
+  publish(ctx: Context, ref: VolumeRef, snapshot: string | undefined, host: Host): Promise<Connection>;
+  /** Ends that; succeeds when it was not published. Other hosts keep their access. */
+  unpublish(ctx: Context, ref: VolumeRef, snapshot: string | undefined, host: Host): Promise<void>;
+
+  /**
+   * Starts an import of `size` bytes. Without it the plugin layer creates the volume, publishes it, and deletes
+   * it again when the import fails.
+   */
+  stageImport?(ctx: Context, ref: VolumeRef, size: Bytes): Promise<ImportStage>;
+
+  /** Gives up sessions and other resources of this process; the storage itself stays as it is. */
+  close(): Promise<void>;
+}
+
+/** What a driver is made from. */
+export interface DriverEnvironment {
+  readonly storeid: string;
+  readonly host: Host;
+  /** Parses a volume name of this type; throws `invalid`. */
+  parse(volname: string): VolumeRef;
+  /** Builds the name of a volume of this type. */
+  compose(parts: { vmid: number; name: string }): VolumeRef;
+}
+
+/** One rule of a volume-name grammar. Patterns use only what Perl and JavaScript have in common. */
+export interface VolnameRule {
+  /**
+   * Named groups: `vmid` and `name` always, `format` when `format` is `{format}`, `basevmid` and `basename` for
+   * names that encode a base.
+   */
+  readonly pattern: string;
+  readonly vtype: "images";
+  readonly isBase: boolean;
+  readonly format: Format | "{format}";
+}
+
+/** PVE's features, keyed by `current`, `base` or `snap`, each with the formats that have it. */
+export type FeatureMatrix = Readonly<
+  Partial<
+    Record<
+      "snapshot" | "clone" | "template" | "copy" | "sparseinit" | "rename",
+      Readonly<Partial<Record<"current" | "base" | "snap", readonly Format[]>>>
+    >
+  >
+>;
+
+/** PVE's metadata of a storage.cfg property, kept beside its schema. */
+export interface PveProperty {
+  /** Declared by PVE itself: listed as an option only. */
+  readonly core?: boolean;
+  /** Settable at creation only. */
+  readonly fixed?: boolean;
+  /** Kept outside storage.cfg. */
+  readonly sensitive?: boolean;
+  readonly description?: string;
+}
+
+/** Everything that is constant about a storage type; the manifest is made from it. */
+export interface StorageType {
+  readonly type: string;
+  /** The properties of a storage.cfg section of this type, by name. */
+  readonly properties: Readonly<Record<string, { schema: z.ZodType; pve: PveProperty }>>;
+  readonly content: { readonly allowed: readonly string[]; readonly default: readonly string[] };
+  readonly formats: { readonly allowed: readonly Format[]; readonly default: Format };
+  /** Every section of this type is shared between nodes, whatever it says. */
+  readonly alwaysShared: boolean;
+  /** `directory`: names that match `delegate` and content other than disks are PVE's own business. */
+  readonly base: "directory" | null;
+  readonly locking: "guest" | "storage";
+  readonly volnames: { readonly delegate?: string; readonly rules: readonly VolnameRule[] };
+  /** Templates of local paths; see the manifest's documentation for the placeholders. */
+  readonly path: string;
+  readonly snapshotPath: string;
+  readonly features: FeatureMatrix;
+  /** Features that hold only when the storage has a capability at run time. */
+  readonly featureRequires: Readonly<Record<string, string>>;
+  readonly streams: Readonly<Partial<Record<Format, Readonly<Record<string, "service" | "directory">>>>>;
+  readonly blockdev: { readonly driver: "file" | "host_device" };
+  readonly needsFsfreeze: boolean;
+  /** Builds `volname` and name parts. */
+  readonly naming: {
+    /** `vm-100-disk-3.raw` and the like. */
+    diskName(vmid: number, format: Format, index: number): string;
+    /** The volume name of `name` owned by `vmid`, optionally on a base. */
+    volname(vmid: number, name: string, base?: { vmid: number; name: string }): string;
+    /** The name that the volume gets as a base. */
+    baseName(ref: VolumeRef): string;
+    /** The index of a name made by `diskName`, for any role. */
+    diskIndex(name: string): number | undefined;
+  };
+  /** Makes the driver of one storage. `scfg` is the section as PVE decoded it; throws `invalid`. */
+  createDriver(scfg: Readonly<Record<string, unknown>>, environment: DriverEnvironment): Driver;
+}

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+import type { Socket } from "node:net";
+import { StringDecoder } from "node:string_decoder";
+import { BlockioError, fail, wrap } from "../common/errors.js";
+import type { Logger } from "../common/log.js";
+import type { Storages } from "../plugin/storage.js";
+import type { Leases } from "../plugin/stream.js";
+import { dispatch } from "./dispatch.js";
+import {
+  maxLineBytes,
+  protocolVersion,
+  type Reply,
+  type Request,
+  requestSchema,
+  workingIntervalMs,
+} from "./protocol.js";
+
+/** How long the undo of an abandoned import may take, in milliseconds. */
+const abandonLimitMs = 60_000;
+
+/** Serves one client until it hangs up; then takes back what it left unfinished. */
+export class Connection {
+  readonly #leases: Leases = new Map();
+  readonly #gone = new AbortController();
+  readonly #decoder = new StringDecoder("utf8");
+  readonly #calls = new Set<Promise<void>>();
+  #buffer = "";
+  /** Settles when the client is gone and everything of it has ended. */
+  readonly ended: Promise<void>;
+
+  constructor(
+    private readonly socket: Socket,
+    private readonly storages: Storages,
+    private readonly version: string,
+    private readonly log: Logger,
+  ) {
+    this.ended = new Promise((resolve) => {
+      socket.once("close", () => {
+        this.#gone.abort(fail("timeout", "the caller hung up"));
+        void this.#abandon().then(resolve);
+      });
+    });
+    socket.on("error", (error) => log.debug("connection failed", { error }));
+    socket.on("data", (chunk) => this.#receive(chunk));
+    // A client that half-closes has sent all it wants to; it still gets its answers.
+    socket.on("end", () => void Promise.allSettled(this.#calls).then(() => socket.end()));
+  }
+
+  /** True while a call runs or an import is under way. */
+  get busy(): boolean {
+    return this.#calls.size > 0 || this.#leases.size > 0;
+  }
+
+  /** Hangs up once the calls under way have been answered. */
+  async finish(): Promise<void> {
+    await Promise.allSettled(this.#calls);
+    this.socket.end();
+  }
+
+  /** Hangs up because the service ends: imports go on without it, so nothing is taken back. */
+  leave(): void {
+    this.#leases.clear();
+    this.socket.destroy();
+  }
+
+  #receive(chunk: Buffer): void {
+    this.#buffer += this.#decoder.write(chunk);
+    if (this.#buffer.length > maxLineBytes && !this.#buffer.includes("\n")) {
+      this.#send({
+        id: 0,
+        error: { code: "invalid", message: `a request is longer than ${maxLineBytes} bytes` },
+      });
+      this.socket.destroySoon();
+      return;
+    }
+    const lines = this.#buffer.split("\n");
+    this.#buffer = lines.pop() ?? "";
+    for (const line of lines) {
+      if (line.trim() === "") continue;
+      const call = this.#handle(line).finally(() => this.#calls.delete(call));
+      this.#calls.add(call);
+    }
+  }
+
+  async #handle(line: string): Promise<void> {
+    let id = 0;
+    let working: NodeJS.Timeout | undefined;
+    try {
+      const request = parseRequest(line);
+      id = request.id;
+      if (request.method === "ping") {
+        this.#send({ id, result: { version: this.version, protocol: protocolVersion } });
+        return;
+      }
+      working = setInterval(() => this.#send({ id, working: true }), workingIntervalMs);
+      const result = await dispatch(this.storages, request, {
+        leases: this.#leases,
+        signal: this.#gone.signal,
+        log: this.log,
+      });
+      this.#send({ id, result });
+    } catch (error) {
+      const { code, message } = error instanceof BlockioError ? error : wrap(error, "bridge");
+      this.#send({ id, error: { code, message } });
+    } finally {
+      clearInterval(working);
+    }
+  }
+
+  #send(reply: Reply): void {
+    if (!this.socket.destroyed && this.socket.writable) this.socket.write(`${JSON.stringify(reply)}\n`);
+  }
+
+  async #abandon(): Promise<void> {
+    await Promise.allSettled(this.#calls);
+    for (const [token, lease] of this.#leases) {
+      this.#leases.delete(token);
+      const ctx = { signal: AbortSignal.timeout(abandonLimitMs), log: this.log };
+      try {
+        const release = await lease.storage.lockGuests(lease.vmids, ctx.signal);
+        await lease.abandon(ctx).finally(release);
+        this.log.info("took back an unfinished import", { storeid: lease.storage.storeid });
+      } catch (error) {
+        this.log.error("could not take back an unfinished import", { storeid: lease.storage.storeid, error });
+      }
+    }
+  }
+}
+
+function parseRequest(line: string): Request {
+  let json: unknown;
+  try {
+    json = JSON.parse(line);
+  } catch {
+    throw fail("invalid", "a request is not valid JSON");
+  }
+  const parsed = requestSchema.safeParse(json);
+  if (!parsed.success) {
+    throw fail(
+      "invalid",
+      `a request is malformed: ${parsed.error.issues.map((i) => i.path.join(".")).join(", ")}`,
+    );
+  }
+  return parsed.data;
+}

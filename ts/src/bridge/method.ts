@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+import type { z } from "zod";
+import type { Context } from "../common/context.js";
+import type { Storage } from "../plugin/storage.js";
+import type { Leases } from "../plugin/stream.js";
+
+/** What a handler gets besides its arguments. */
+export interface Call {
+  readonly ctx: Context;
+  /** What the calling connection holds. */
+  readonly leases: Leases;
+}
+
+interface MethodSpec<Args extends z.ZodType, Result extends z.ZodType> {
+  /** Schema of the arguments, incoming. */
+  readonly args: Args;
+  /** Schema of the result, outgoing; its transforms make sizes strings. */
+  readonly result: Result;
+  /** Time limit when the client names none, in milliseconds. */
+  readonly deadlineMs: number;
+  /** The guests to lock while the handler runs; none for calls that only read. */
+  readonly guests?: (storage: Storage, args: z.output<Args>, call: Pick<Call, "leases">) => readonly number[];
+  readonly run: (storage: Storage, args: z.output<Args>, call: Call) => Promise<z.input<Result>>;
+}
+
+/** A method with its types folded away: unknown in, unknown out, checked on both sides. */
+export interface Method {
+  readonly deadlineMs: number;
+  /** Throws zod's error for malformed arguments. */
+  readonly prepare: (rawArgs: unknown) => {
+    guests: (storage: Storage, call: Pick<Call, "leases">) => readonly number[];
+    run: (storage: Storage, call: Call) => Promise<unknown>;
+  };
+}
+
+/** Describes one method of the bridge: schema in, handler, schema out. */
+export function method<Args extends z.ZodType, Result extends z.ZodType>(
+  spec: MethodSpec<Args, Result>,
+): Method {
+  return {
+    deadlineMs: spec.deadlineMs,
+    prepare: (rawArgs) => {
+      const args = spec.args.parse(rawArgs);
+      return {
+        guests: (storage, call) => spec.guests?.(storage, args, call) ?? [],
+        run: async (storage, call) => spec.result.parse(await spec.run(storage, args, call)),
+      };
+    },
+  };
+}

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+import { BlockioError, errorTable, wrap } from "../common/errors.js";
+import { makeManifest } from "../plugin/manifest.js";
+import { call } from "./call.js";
+import { exportCommand } from "./export.js";
+import { importCommand } from "./import.js";
+import { list } from "./list.js";
+import { type Command, helpOf, parseCommand } from "./options.js";
+import { print, say } from "./output.js";
+import { serve } from "./serve.js";
+import { status } from "./status.js";
+import { Interrupted } from "./stream.js";
+import { version } from "./version.js";
+
+const manifest: Command = {
+  name: "manifest",
+  operands: "",
+  summary: "Print the manifest that the Perl plugin reads.",
+  hidden: true,
+  options: {},
+  async run() {
+    print(`${JSON.stringify(makeManifest(version), null, 2)}\n`);
+    return 0;
+  },
+};
+
+const commands: readonly Command[] = [serve, exportCommand, importCommand, call, list, status, manifest];
+
+function overview(): string {
+  const shown = commands.filter((command) => !command.hidden);
+  const codes = Object.entries(errorTable).map(([code, { exit }]) => `${exit} ${code}`);
+  return [
+    "Usage: pve-blockio COMMAND [OPTION...]",
+    "",
+    "Array storage for Proxmox VE: the service, its streams and its diagnosis.",
+    "",
+    ...shown.map((command) => `  ${command.name.padEnd(8)} ${command.summary}`),
+    "",
+    "pve-blockio COMMAND --help tells more; --version prints the version.",
+    "",
+    "Exit status: 0 done, 129/130/143 ended by a signal, otherwise the error's code:",
+    `  ${codes.slice(0, 6).join(", ")},`,
+    `  ${codes.slice(6).join(", ")}`,
+    "",
+  ].join("\n");
+}
+
+/** Runs the command line; returns the exit status. */
+export async function main(args: readonly string[]): Promise<number> {
+  const [name, ...rest] = args;
+  try {
+    if (name === undefined || name === "--help" || name === "-h" || name === "help") {
+      (name === undefined ? say : print)(overview());
+      return name === undefined ? errorTable.invalid.exit : 0;
+    }
+    if (name === "--version") {
+      print(`pve-blockio ${version}\n`);
+      return 0;
+    }
+    const command = commands.find((candidate) => candidate.name === name);
+    if (!command) throw new BlockioError("invalid", `no command '${name}'; see pve-blockio --help`);
+    const { values, operands } = parseCommand(command, rest);
+    if (values["help"] === true) {
+      print(helpOf(command));
+      return 0;
+    }
+    return await command.run(values, operands);
+  } catch (error) {
+    if (error instanceof Interrupted) {
+      say(`pve-blockio: ${name}: interrupted\n`);
+      return error.exitStatus;
+    }
+    const typed = error instanceof BlockioError ? error : wrap(error, String(name));
+    say(`pve-blockio: ${typed.message} (${typed.code})\n`);
+    return errorTable[typed.code].exit;
+  }
+}

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+import { createConnection, type Socket } from "node:net";
+import { createInterface } from "node:readline";
+import { silenceLimitMs } from "../bridge/protocol.js";
+import { BlockioError, fail, isErrorCode } from "../common/errors.js";
+
+/** Where the service listens unless `PVE_BLOCKIO_SOCKET` or `--socket` says otherwise. */
+export const defaultSocket = "/run/pve-blockio/bridge.sock";
+
+export interface Section {
+  readonly storeid: string;
+  readonly scfg: Record<string, unknown>;
+}
+
+interface Pending {
+  resolve(result: unknown): void;
+  reject(error: Error): void;
+  heard(): void;
+}
+
+/** A client of the bridge, for the command line. */
+export class BridgeClient {
+  readonly #pending = new Map<number, Pending>();
+  #lastId = 0;
+
+  private constructor(
+    private readonly socket: Socket,
+    private readonly path: string,
+  ) {
+    createInterface({ input: socket, crlfDelay: Number.POSITIVE_INFINITY }).on("line", (line) =>
+      this.#receive(line),
+    );
+    socket.on("close", () => this.#lost());
+    socket.on("error", () => this.#lost());
+  }
+
+  /** Throws `unreachable` when nothing listens. */
+  static connect(path: string): Promise<BridgeClient> {
+    return new Promise((resolve, reject) => {
+      const socket = createConnection({ path });
+      socket.once("connect", () => {
+        socket.removeAllListeners("error");
+        resolve(new BridgeClient(socket, path));
+      });
+      socket.once("error", (error) => reject(unreachable(path, "nothing listens", error)));
+    });
+  }
+
+  /** Calls a method; throws the service's typed error, or `unreachable` when it falls silent. */
+  async call<T>(
+    method: string,
+    section: Section | undefined,
+    args: object = {},
+    deadlineMs?: number,
+  ): Promise<T> {
+    const id = ++this.#lastId;
+    const request = { id, method, ...section, args, ...(deadlineMs === undefined ? {} : { deadlineMs }) };
+    let silence: NodeJS.Timeout | undefined;
+    try {
+      return await new Promise<T>((resolve, reject) => {
+        const heard = () => {
+          clearTimeout(silence);
+          silence = setTimeout(
+            () => reject(unreachable(this.path, "the service does not answer")),
+            silenceLimitMs,
+          );
+        };
+        this.#pending.set(id, { resolve: (result) => resolve(result as T), reject, heard });
+        heard();
+        this.socket.write(`${JSON.stringify(request)}\n`);
+      });
+    } finally {
+      clearTimeout(silence);
+      this.#pending.delete(id);
+    }
+  }
+
+  close(): void {
+    this.socket.destroy();
+  }
+
+  #receive(line: string): void {
+    let reply: {
+      id?: unknown;
+      working?: unknown;
+      result?: unknown;
+      error?: { code?: unknown; message?: unknown };
+    };
+    try {
+      reply = JSON.parse(line);
+    } catch {
+      this.socket.destroy();
+      return;
+    }
+    const pending = this.#pending.get(Number(reply.id));
+    if (!pending) return;
+    pending.heard();
+    if (reply.error) {
+      const code = isErrorCode(reply.error.code) ? reply.error.code : "internal";
+      pending.reject(new BlockioError(code, String(reply.error.message)));
+    } else if (!reply.working) {
+      pending.resolve(reply.result);
+    }
+  }
+
+  #lost(): void {
+    for (const pending of this.#pending.values()) {
+      pending.reject(unreachable(this.path, "the service hung up"));
+    }
+  }
+}
+
+function unreachable(path: string, what: string, cause?: unknown): BlockioError {
+  return fail("unreachable", `bridge '${path}': ${what}; see systemctl status pve-blockio.service`, cause);
+}

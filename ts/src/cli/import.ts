@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+import { statSync } from "node:fs";
+import { resolve } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { ImportTarget } from "../arrays/contract.js";
+import { BlockioError, codeOf, fail } from "../common/errors.js";
+import { native } from "../common/native.js";
+import { BridgeClient, type Section } from "./client.js";
+import { type Command, common, configOf, socketOf, text, type Values } from "./options.js";
+import { print } from "./output.js";
+import { findSection, parseVolumeId } from "./section.js";
+import { interruptible, resultJson, streamOptions, transfer, transferOptions } from "./stream.js";
+
+const stdin = 0;
+/** How long a restarting service is waited for at the end of an import, in milliseconds. */
+const commitPatienceMs = 30_000;
+
+interface Begun {
+  volname: string;
+  target: ImportTarget;
+  token: string;
+}
+
+export const importCommand: Command = {
+  name: "import",
+  operands: "STOREID:VOLNAME | --device PATH",
+  summary: "Make a volume of the raw+size stream on standard input.",
+  details:
+    "Prints the ID of the new volume. With --device, PATH may be a block device,\n" +
+    "or a file that does not exist yet. A stream that is shorter or longer than\n" +
+    "it says is an error, and nothing of it is kept.",
+  options: {
+    ...streamOptions,
+    "allow-rename": { type: "boolean", help: "take a free name when the given one exists" },
+    socket: common.socket,
+    config: common.config,
+    json: common.json,
+  },
+  async run(values, operands) {
+    const device = text(values, "device");
+    if (device !== undefined) {
+      if (operands.length > 0) throw fail("invalid", "import: --device goes without volume ID");
+      requireFormat(values);
+      await receive(values, deviceTarget(resolve(device)), undefined, device);
+      return 0;
+    }
+    const [volid] = operands;
+    if (volid === undefined || operands.length > 1) {
+      throw fail("invalid", "import: name one volume as STOREID:VOLNAME, or --device PATH");
+    }
+    const { storeid, volname } = parseVolumeId(volid);
+    await importVolume(values, findSection(storeid, configOf(values)), volname, requireFormat(values));
+    return 0;
+  },
+};
+
+function requireFormat(values: Values): string {
+  const format = text(values, "format") ?? "raw+size";
+  if (format !== "raw+size") throw fail("unsupported", `import: format '${format}' is not one of raw+size`);
+  return format;
+}
+
+async function importVolume(
+  values: Values,
+  section: Section,
+  volname: string,
+  format: string,
+): Promise<void> {
+  const header = native().readHeader(stdin);
+  const size = await interruptible(header, () => header.done());
+  const client = await BridgeClient.connect(socketOf(values));
+  try {
+    const begun = await client.call<Begun>("volume_import", section, {
+      volname,
+      size: size.toString(),
+      format,
+      allowRename: values["allow-rename"] === true,
+    });
+    // Should anything go wrong before the commit, the connection closes and the service takes everything back.
+    const result = await receiveInto(values, begun.target, size);
+    await commit(values, client, section, begun);
+    const volid = `${section.storeid}:${begun.volname}`;
+    print(values["json"] === true ? resultJson(result, { volid }) : `${volid}\n`);
+  } finally {
+    client.close();
+  }
+}
+
+/** Tells the service that the data is complete; finds it again when it was restarted meanwhile. */
+async function commit(values: Values, client: BridgeClient, section: Section, begun: Begun): Promise<void> {
+  const args = { token: begun.token, volname: begun.volname };
+  const end = performance.now() + commitPatienceMs;
+  let current: BridgeClient | undefined = client;
+  for (;;) {
+    try {
+      current ??= await BridgeClient.connect(socketOf(values));
+      await current.call("volume_import_commit", section, args);
+      if (current !== client) current.close();
+      return;
+    } catch (error) {
+      if (codeOf(error) !== "unreachable" || performance.now() > end) throw error;
+      if (current !== client) current?.close();
+      current = undefined;
+      await sleep(500);
+    }
+  }
+}
+
+async function receive(
+  values: Values,
+  target: ImportTarget,
+  size: bigint | undefined,
+  name: string,
+): Promise<void> {
+  const result = await receiveInto(values, target, size);
+  print(values["json"] === true ? resultJson(result, { device: name }) : `${name}\n`);
+}
+
+function receiveInto(values: Values, target: ImportTarget, size: bigint | undefined) {
+  const { kind, path, zeroed } = target;
+  return transfer(values, (onProgress) =>
+    native().importRaw(
+      {
+        sourceFd: stdin,
+        target: { kind, path },
+        zeroed,
+        ...(size === undefined ? {} : { size }),
+        ...transferOptions(values),
+      },
+      onProgress,
+    ),
+  );
+}
+
+/** A block device is written as it is, nothing is known of its content; a file is created. */
+function deviceTarget(path: string): ImportTarget {
+  const found = statSync(path, { throwIfNoEntry: false });
+  if (found === undefined) return { kind: "create", path, zeroed: true };
+  if (found.isBlockDevice()) return { kind: "device", path, zeroed: false };
+  throw new BlockioError(
+    "exists",
+    `import: '${path}' exists and is no block device; remove it or name another file`,
+  );
+}

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+import { hostname } from "node:os";
+import { Bridge } from "../bridge/server.js";
+import { createLogger, type Level } from "../common/log.js";
+import { Storages } from "../plugin/storage.js";
+import { type Command, socketOf, text } from "./options.js";
+import { version } from "./version.js";
+
+/** How long a stop may take before the process ends regardless, in milliseconds. */
+const hardStopMs = 30_000;
+
+export const serve: Command = {
+  name: "serve",
+  operands: "[--socket PATH]",
+  summary: "Run the service of this node.",
+  details: "Under systemd's socket activation the socket is inherited and --socket is not needed.",
+  options: {
+    socket: { type: "string", value: "PATH", help: "listen here (default /run/pve-blockio/bridge.sock)" },
+    "log-level": { type: "string", value: "LEVEL", help: "error, warn, info (default) or debug" },
+    node: { type: "string", value: "NAME", help: "name of this node (default: the host name)" },
+  },
+  async run(values) {
+    const level = (text(values, "log-level") ?? process.env["PVE_BLOCKIO_LOG"] ?? "info") as Level;
+    const log = createLogger({ level, journal: process.env["JOURNAL_STREAM"] !== undefined });
+    const host = { name: text(values, "node") ?? hostname().split(".")[0] ?? "localhost" };
+    const storages = new Storages(host);
+    const bridge = new Bridge({ storages, version, log });
+    process.on("uncaughtException", (error) => {
+      log.error("defect: uncaught exception, ending; systemd starts the service again", { error });
+      process.exit(1);
+    });
+    process.on("unhandledRejection", (error) => log.error("defect: unhandled rejection", { error }));
+    const stopped = new Promise<void>((resolve) => {
+      for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => resolve());
+    });
+    if (passedSocket()) await bridge.listenPassed();
+    else await bridge.listen(socketOf(values));
+    log.info("serving", { version, node: host.name, pid: process.pid });
+    await stopped;
+    log.info("stopping");
+    setTimeout(() => process.exit(1), hardStopMs).unref();
+    await bridge.stop();
+    await storages.close();
+    log.info("stopped");
+    return 0;
+  },
+};
+
+/** Whether systemd passed exactly one socket to this very process. */
+function passedSocket(): boolean {
+  return process.env["LISTEN_FDS"] === "1" && process.env["LISTEN_PID"] === String(process.pid);
+}

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+import type { StreamHandle, StreamProgress, StreamResult } from "../../../dist/blockio.js";
+import type { Option, Values } from "./options.js";
+import { bytes } from "./options.js";
+import { print, say } from "./output.js";
+import { progressLine } from "./progress.js";
+
+/** Options that both directions have. */
+export const streamOptions = {
+  device: {
+    type: "string",
+    value: "PATH",
+    help: "image file or block device; needs neither PVE nor service",
+  },
+  format: { type: "string", value: "FORMAT", help: "stream format, raw+size (default)" },
+  digest: { type: "boolean", help: "print the SHA-256 of the payload on standard error" },
+  rate: { type: "string", value: "BYTES", help: "bytes per second at most; K, M, G, T allowed" },
+  "no-progress": { type: "boolean", help: "no progress lines on standard error" },
+} as const satisfies Record<string, Option>;
+
+/** The part of the addon's options that comes straight from the command line. */
+export function transferOptions(values: Values): { digest?: boolean; rateLimit?: bigint } {
+  const rateLimit = bytes(values, "rate");
+  return { digest: values["digest"] === true, ...(rateLimit === undefined ? {} : { rateLimit }) };
+}
+
+/** Ends a stream by signal: the status that a shell expects, and the undo that belongs to it. */
+export class Interrupted extends Error {
+  constructor(readonly exitStatus: number) {
+    super("interrupted");
+  }
+}
+
+const signals = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
+
+/** Runs one transfer: progress on standard error, cancelled by SIGINT, SIGTERM and SIGHUP. */
+export async function transfer(
+  values: Values,
+  start: (onProgress: (progress: StreamProgress) => void) => StreamHandle,
+): Promise<StreamResult> {
+  const quiet = values["no-progress"] === true;
+  const started = performance.now();
+  const handle = start((progress) => {
+    if (!quiet) say(`${progressLine(progress.bytes, Math.floor((performance.now() - started) / 1000))}\n`);
+  });
+  const result = await interruptible(handle, () => handle.done());
+  if (!quiet) say(`${progressLine(result.bytes, result.seconds)}\n`);
+  if (result.sha256 !== undefined && result.sha256 !== null)
+    say(`sha256:${result.sha256} ${result.bytes} bytes\n`);
+  return result;
+}
+
+/** Waits for `done`; a signal cancels `handle` and then rejects with {@link Interrupted}. */
+export async function interruptible<T>(handle: { cancel(): void }, done: () => Promise<T>): Promise<T> {
+  let status: number | undefined;
+  const listeners = Object.entries(signals).map(([signal, code]) => {
+    const listener = () => {
+      status ??= code;
+      handle.cancel();
+    };
+    process.on(signal, listener);
+    return () => process.off(signal, listener);
+  });
+  try {
+    const result = await done();
+    return result;
+  } catch (error) {
+    if (status !== undefined) throw new Interrupted(status);
+    throw error;
+  } finally {
+    for (const remove of listeners) remove();
+  }
+}
+
+/** The result as one JSON line on `stream`. */
+export function resultJson(result: StreamResult, extra: Record<string, unknown> = {}): string {
+  return `${JSON.stringify({
+    ...extra,
+    bytes: result.bytes.toString(),
+    dataBytes: result.dataBytes.toString(),
+    seconds: result.seconds,
+    ...(result.sha256 ? { sha256: result.sha256 } : {}),
+  })}\n`;
+}
+
+export { print, say };

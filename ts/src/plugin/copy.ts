@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+import type { VolumeRef } from "../arrays/contract.js";
+import type { Context } from "../common/context.js";
+import { fail } from "../common/errors.js";
+import { createWithFreeName, explicitName } from "./alloc.js";
+import type { Storage } from "./storage.js";
+
+/** PVE's `clone_image`: a linked clone of a base, or of a snapshot when one is named. */
+export async function cloneImage(
+  storage: Storage,
+  ctx: Context,
+  args: { volname: string; vmid: number; snap: string | null },
+): Promise<VolumeRef> {
+  const source = storage.names.parse(args.volname);
+  if (args.snap === null && !source.isBase) {
+    throw fail(
+      "refused",
+      `volume '${source.volname}' is neither a base nor a snapshot; make it a template first`,
+    );
+  }
+  return createWithFreeName(storage, ctx, args.vmid, source.format, (target) =>
+    storage.driver.cloneVolume(ctx, source, args.snap ?? undefined, target),
+  );
+}
+
+/** PVE's `create_base`: turns a volume into an immutable base and returns its new name. */
+export async function createBase(
+  storage: Storage,
+  ctx: Context,
+  args: { volname: string },
+): Promise<VolumeRef> {
+  const from = storage.names.parse(args.volname);
+  if (from.isBase) throw fail("refused", `volume '${from.volname}' is a base already`);
+  const to = storage.names.compose(from.vmid, storage.type.naming.baseName(from), from.base);
+  if (!to.isBase) throw fail("invalid", `volume '${from.volname}' has a name that cannot become a base's`);
+  const snapshots = await snapshotsIfAny(storage, ctx, from);
+  if (snapshots.length > 0) {
+    throw fail(
+      "refused",
+      `volume '${from.volname}' has snapshots (${snapshots.join(", ")}); delete them first`,
+    );
+  }
+  await storage.driver.makeBase(ctx, from, to);
+  return to;
+}
+
+/** PVE's `rename_volume`: hands a volume to another guest, or gives it the name that is asked for. */
+export async function renameVolume(
+  storage: Storage,
+  ctx: Context,
+  args: { volname: string; vmid: number; name: string | null },
+): Promise<VolumeRef> {
+  const from = storage.names.parse(args.volname);
+  const rename = (to: VolumeRef) => storage.driver.renameVolume(ctx, from, to);
+  if (args.name === null) {
+    return createWithFreeName(storage, ctx, args.vmid, from.format, (free) =>
+      rename(storage.names.compose(free.vmid, free.name, from.base)),
+    );
+  }
+  const to = explicitName(storage, args.vmid, args.name, from.format);
+  await rename(to);
+  return to;
+}
+
+/** The snapshots of a volume; none when a repeated call finds the volume under its new name already. */
+async function snapshotsIfAny(storage: Storage, ctx: Context, ref: VolumeRef): Promise<string[]> {
+  const listed = await storage.driver.listVolumes(ctx, ref.vmid);
+  if (!listed.some((volume) => volume.ref.volname === ref.volname)) return [];
+  return (await storage.driver.listSnapshots(ctx, ref)).map((snapshot) => snapshot.name);
+}

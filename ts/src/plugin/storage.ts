@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+import type { Capabilities, Driver, StorageType, VolumeRef } from "../arrays/contract.js";
+import { storageType } from "../arrays/registry.js";
+import type { Context, Host } from "../common/context.js";
+import { fail } from "../common/errors.js";
+import { KeyedLocks } from "../common/locks.js";
+import { connectorFor } from "../connectors/connector.js";
+import { VolumeNames } from "./volname.js";
+
+/** One storage.cfg section, opened: its type, its driver and what this service knows about work under way. */
+export class Storage {
+  readonly names: VolumeNames;
+  readonly driver: Driver;
+
+  constructor(
+    readonly storeid: string,
+    readonly type: StorageType,
+    scfg: Readonly<Record<string, unknown>>,
+    readonly host: Host,
+    private readonly shared: SharedState,
+  ) {
+    this.names = new VolumeNames(type);
+    this.driver = type.createDriver(scfg, {
+      storeid,
+      host,
+      parse: (volname) => this.names.parse(volname),
+      compose: ({ vmid, name }) => this.names.compose(vmid, name),
+    });
+  }
+
+  /** Volume names that imports under way will take; no new volume may get one of them. */
+  get reserved(): Set<string> {
+    return this.shared.reservedIn(this.driver.domain);
+  }
+
+  /** Locks the given guests on this array for this node; see {@link KeyedLocks.acquire}. */
+  lockGuests(vmids: readonly number[], signal: AbortSignal): Promise<() => void> {
+    return this.shared.locks.acquire(
+      vmids.map((vmid) => `${this.driver.domain}#${vmid}`),
+      signal,
+    );
+  }
+
+  async capabilities(ctx: Context): Promise<Capabilities> {
+    return this.driver.capabilities(ctx);
+  }
+
+  /** Publishes a volume to this node and makes it a local path. */
+  async attach(ctx: Context, ref: VolumeRef, snapshot: string | undefined): Promise<string> {
+    const connection = await this.driver.publish(ctx, ref, snapshot, this.host);
+    return connectorFor(connection.kind).connect(ctx, connection);
+  }
+
+  /** Takes a volume off this node; nothing to do when it was not there. */
+  async detach(ctx: Context, ref: VolumeRef, snapshot: string | undefined): Promise<void> {
+    await this.driver.unpublish(ctx, ref, snapshot, this.host);
+  }
+}
+
+/** State that outlives a change of a section: two sections may lie on the same array. */
+class SharedState {
+  readonly locks = new KeyedLocks();
+  readonly #reserved = new Map<string, Set<string>>();
+
+  reservedIn(domain: string): Set<string> {
+    let names = this.#reserved.get(domain);
+    if (!names) {
+      names = new Set();
+      this.#reserved.set(domain, names);
+    }
+    return names;
+  }
+}
+
+/** How many opened sections are kept; a cluster has far fewer. */
+const keptSections = 256;
+
+/** Opens storages by section; the same section gives the same object. */
+export class Storages {
+  readonly #open = new Map<string, Storage>();
+  readonly #shared = new SharedState();
+
+  constructor(readonly host: Host) {}
+
+  /** Throws `invalid` for a section that is not ours or malformed. */
+  open(storeid: string, scfg: Readonly<Record<string, unknown>>): Storage {
+    const key = `${storeid}\0${canonical(scfg)}`;
+    const known = this.#open.get(key);
+    if (known) {
+      this.#open.delete(key);
+      this.#open.set(key, known);
+      return known;
+    }
+    const type = scfg["type"];
+    if (typeof type !== "string") throw fail("invalid", `storage '${storeid}': its section has no type`);
+    const storage = new Storage(storeid, storageType(type), scfg, this.host, this.#shared);
+    this.#open.set(key, storage);
+    for (const [oldest, dropped] of this.#open) {
+      if (this.#open.size <= keptSections) break;
+      this.#open.delete(oldest);
+      void dropped.driver.close();
+    }
+    return storage;
+  }
+
+  async close(): Promise<void> {
+    const all = [...this.#open.values()];
+    this.#open.clear();
+    await Promise.allSettled(all.map((storage) => storage.driver.close()));
+  }
+}
+
+/** The same text for the same section, whatever the order of its keys. */
+function canonical(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(canonical).join(",")}]`;
+  if (value !== null && typeof value === "object") {
+    const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
+    return `{${entries.map(([key, item]) => `${JSON.stringify(key)}:${canonical(item)}`).join(",")}}`;
+  }
+  return JSON.stringify(value) ?? "null";
+}
