@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+#
+# make demo     show what it does, on files and loop devices of this machine
+# make test     build and test everything (TIER=1: only the fast suites; ONLY="ava perl": only these)
+# make install  DESTDIR= PREFIX=/usr
+#
+# As root on Debian 12 or 13, packages that are missing are installed; as anybody else they are named.
+
+.SUFFIXES:
+.DELETE_ON_ERROR:
+.PHONY: all setup setup-build setup-run setup-lint build test demo bench lint format clean distclean install uninstall
+
+# A private Node (Debian 12) and a compiler from rustup come before the system's.
+export PATH := $(CURDIR)/.tools/bin:$(HOME)/.cargo/bin:$(PATH)
+
+DESTDIR ?=
+PREFIX ?= /usr
+LIB = $(DESTDIR)$(PREFIX)/lib/pve-blockio
+BIN = $(DESTDIR)$(PREFIX)/bin
+PERL = $(DESTDIR)$(PREFIX)/share/perl5/PVE/Storage/Custom
+UNITS = $(DESTDIR)$(PREFIX)/lib/systemd/system
+DOC = $(DESTDIR)$(PREFIX)/share/doc/pve-blockio
+PERL_MODULES = $(patsubst perl/lib/PVE/Storage/Custom/%,%,$(shell find perl/lib/PVE/Storage/Custom -name '*.pm'))
+
+RUST_FILES = $(shell find crates -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
+TS_FILES = $(shell find ts -name '*.ts') ts/tsconfig.json package.json package-lock.json
+BUNDLE_TOOLS = tools/bundle.mjs tools/licences.mjs
+
+all: build
+
+setup:
+	@tools/setup.sh build run lint
+
+setup-build:
+	@tools/setup.sh build
+
+setup-run:
+	@tools/setup.sh run
+
+setup-lint:
+	@tools/setup.sh lint
+
+build: dist/manifest.json
+
+dist/blockio.node: $(RUST_FILES) | setup-build
+	@echo "build: Rust addon"
+	@npm run --silent build:addon
+	@test -f $@ || { echo "build: the addon's build did not write $@" >&2; exit 1; }
+	@touch $@
+
+build/.tsc: $(TS_FILES) | setup-build
+	@echo "build: TypeScript"
+	@npm run --silent build:ts
+	@tools/prune-build.sh
+	@touch $@
+
+# The manifest is written last, by running the bundle.
+dist/manifest.json: build/.tsc dist/blockio.node $(BUNDLE_TOOLS)
+	@echo "build: bundle and manifest"
+	@npm run --silent bundle
+
+test: setup build
+	@node tools/run-tests/main.mjs
+
+demo: setup-build setup-run build
+	@tools/demo.sh
+
+bench: setup-build setup-run build
+	@benches/run
+
+lint: setup build
+	@tools/lint.sh all
+
+format: setup-build setup-lint
+	@tools/format.sh
+
+install:
+	@test -f dist/manifest.json || { echo "install: not built, run 'make build' first" >&2; exit 1; }
+	install -d $(LIB) $(BIN) $(UNITS) $(DOC) $(addprefix $(PERL)/,$(sort $(dir $(PERL_MODULES))))
+	install -m 644 dist/pve-blockio.cjs dist/blockio.node dist/manifest.json $(LIB)
+	if [ -e .tools/bin/node ]; then install -m 755 .tools/bin/node $(LIB)/node; fi
+	install -m 755 bin/pve-blockio $(BIN)/pve-blockio
+	for module in $(PERL_MODULES); do install -m 644 perl/lib/PVE/Storage/Custom/$$module $(PERL)/$$module || exit 1; done
+	install -m 644 systemd/pve-blockio.socket systemd/pve-blockio.service $(UNITS)
+	install -m 644 README.md LICENSE dist/third-party-licences.txt $(DOC)
+
+uninstall:
+	rm -rf $(LIB) $(DOC)
+	rm -f $(BIN)/pve-blockio $(UNITS)/pve-blockio.socket $(UNITS)/pve-blockio.service $(addprefix $(PERL)/,$(PERL_MODULES))
+	rmdir --ignore-fail-on-non-empty $(PERL)/Blockio
+
+clean:
+	rm -rf build dist target
+
+distclean: clean
+	rm -rf node_modules .tools

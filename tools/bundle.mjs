@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+// Bundles the TypeScript side into dist/pve-blockio.cjs, then lets the bundle print dist/manifest.json.
+import { execFileSync } from "node:child_process";
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { build } from "esbuild";
+import { thirdPartyLicences } from "./licences.mjs";
+
+const BUNDLE = "dist/pve-blockio.cjs";
+const { version } = JSON.parse(readFileSync("package.json", "utf8"));
+
+// The version check comes before everything else: an old Node would fail later, in the middle of a storage operation.
+// A CommonJS file has no import.meta.url, so the bundle gets one; the addon lies beside it.
+const banner = `/*! pve-blockio ${version} | SPDX-License-Identifier: AGPL-3.0-or-later */
+if (Number.parseInt(process.versions.node, 10) < 20) {
+  process.stderr.write("pve-blockio: Node 20 or newer is needed, this is " + process.versions.node + "\\n");
+  process.exit(1);
+}
+const __bundleUrl = require("node:url").pathToFileURL(__filename).href;`;
+
+async function bundle() {
+  const { metafile } = await build({
+    entryPoints: ["ts/src/cli/main.ts"],
+    outfile: BUNDLE,
+    bundle: true,
+    platform: "node",
+    target: "node20",
+    format: "cjs",
+    external: ["*.node"],
+    define: { "import.meta.url": "__bundleUrl", PVE_BLOCKIO_VERSION: JSON.stringify(version) },
+    banner: { js: banner },
+    legalComments: "eof",
+    sourcemap: "external",
+    metafile: true,
+    logLevel: "warning",
+  });
+  return metafile;
+}
+
+// Through a temporary name: a reader of the manifest never sees half a file.
+function replaceFile(path, text) {
+  writeFileSync(`${path}.tmp`, text);
+  renameSync(`${path}.tmp`, path);
+}
+
+function printManifest() {
+  const text = execFileSync(process.execPath, [BUNDLE, "manifest"], { encoding: "utf8" });
+  const manifest = JSON.parse(text);
+  if (manifest.version !== 1 || Object.keys(manifest.types ?? {}).length === 0) {
+    throw new Error(`${BUNDLE} manifest: expected version 1 with at least one type`);
+  }
+  return text;
+}
+
+mkdirSync("dist", { recursive: true });
+const metafile = await bundle();
+replaceFile("dist/third-party-licences.txt", thirdPartyLicences(metafile));
+replaceFile("dist/manifest.json", printManifest());

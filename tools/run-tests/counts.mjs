@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+// Reads what a suite printed: how many tests passed, failed, were skipped, and why.
+// Each reader returns undefined when it finds no count at all, which the runner treats as a failure.
+
+const sum = (numbers) => numbers.reduce((total, number) => total + Number(number), 0);
+
+function lastMatch(text, pattern) {
+  return [...text.matchAll(pattern)].at(-1);
+}
+
+/** `cargo test`: one result line per test binary. */
+export function fromCargo(text) {
+  const results = [...text.matchAll(/^test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored;/gm)];
+  if (results.length === 0) return undefined;
+  const reasons = [...text.matchAll(/^test .* \.\.\. ignored, (.+)$/gm)].map((match) => match[1]);
+  return {
+    passed: sum(results.map((match) => match[1])),
+    failed: sum(results.map((match) => match[2])),
+    skipped: sum(results.map((match) => match[3])),
+    reasons,
+  };
+}
+
+/** TAP with the closing `# pass N`, `# fail N` lines that ava and `node --test` write. */
+export function fromTap(text) {
+  const count = (names) => lastMatch(text, new RegExp(`^# (?:${names}) (\\d+)$`, "gm"))?.[1];
+  const passed = count("pass");
+  const failed = count("fail");
+  if (passed === undefined || failed === undefined) return undefined;
+  const reasons = [...text.matchAll(/^\s*ok \d+.* # SKIP (.+)$/gm)].map((match) => match[1]);
+  return {
+    passed: Number(passed),
+    failed: Number(failed),
+    skipped: Number(count("skip|skipped") ?? 0),
+    reasons,
+  };
+}
+
+/** The line all our own suites end with, and their `skip: reason` lines. */
+export function fromLastLine(text) {
+  const last = text.trimEnd().split("\n").at(-1) ?? "";
+  const match = /^(\d+) passed, (\d+) failed(?:, (\d+) skipped)?$/.exec(last);
+  if (match === null) return undefined;
+  const reasons = [...text.matchAll(/^skip: (.+)$/gm)].map((line) => line[1]);
+  return {
+    passed: Number(match[1]),
+    failed: Number(match[2]),
+    skipped: Number(match[3] ?? reasons.length),
+    reasons,
+  };
+}

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+// The suites in the order in which they run. Directories below tests/ with an executable `run` are found by
+// themselves: such a suite ends with `N passed, N failed`, or exits with status 77 after `skip: reason`.
+import { accessSync, constants, existsSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { fromCargo, fromLastLine, fromTap } from "./counts.mjs";
+
+const isRoot = process.getuid?.() === 0;
+const CARGO_TEST = ["cargo", "test", "--workspace", "--locked", "--no-fail-fast"];
+// Tests whose names start so need root (sudo_) or make loop devices (loop_).
+const ROOT_TEST = /fn (?:sudo|loop)_\w+\(/;
+
+function filesBelow(directory, ending) {
+  if (!existsSync(directory)) return [];
+  const entries = readdirSync(directory, { recursive: true, withFileTypes: true });
+  return entries
+    .filter((e) => e.isFile() && e.name.endsWith(ending))
+    .map((e) => join(e.parentPath ?? e.path, e.name));
+}
+
+function hasRootTests() {
+  return filesBelow("crates", ".rs").some((file) => ROOT_TEST.test(readFileSync(file, "utf8")));
+}
+
+function isExecutable(path) {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function scriptSuites() {
+  const names = existsSync("tests") ? readdirSync("tests").sort() : [];
+  return names
+    .filter((name) => isExecutable(`tests/${name}/run`))
+    .map((name) => ({
+      name,
+      tier: 2,
+      command: [`tests/${name}/run`],
+      read: fromLastLine,
+      leftOut:
+        name === "pve" && !process.env.PVE_REF
+          ? "PVE_REF is not set (checkouts of the upstream code)"
+          : undefined,
+    }));
+}
+
+function perlSuite(name, switches) {
+  return {
+    name,
+    tier: 1,
+    command: ["perl", "tools/run-tests/prove.pl", ...switches, "perl/t"],
+    read: fromLastLine,
+  };
+}
+
+export function allSuites() {
+  const rootTests = {
+    name: "rust-root",
+    tier: 2,
+    command: [...CARGO_TEST, "--", "sudo_", "loop_", "--include-ignored", "--test-threads=1"],
+    read: fromCargo,
+    leftOut: isRoot ? undefined : "needs root (loop devices, mounts)",
+  };
+  return [
+    {
+      name: "lint",
+      tier: 1,
+      command: ["tools/lint.sh", "quick"],
+      read: fromLastLine,
+      onlyFailuresCount: true,
+    },
+    {
+      name: "runner",
+      tier: 1,
+      command: [process.execPath, "--test", "--test-reporter=tap", "tools/run-tests/test/"],
+      read: fromTap,
+    },
+    {
+      name: "rust",
+      tier: 1,
+      command: [...CARGO_TEST, "--", "--skip", "sudo_", "--skip", "loop_"],
+      read: fromCargo,
+    },
+    { name: "ava", tier: 1, command: ["node_modules/.bin/ava", "--tap"], read: fromTap },
+    perlSuite("perl", []),
+    perlSuite("perl-taint", ["-T"]),
+    ...(hasRootTests() ? [rootTests] : []),
+    ...scriptSuites(),
+  ];
+}

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { fromCargo, fromLastLine, fromTap } from "../counts.mjs";
+
+test("cargo: results of all binaries are added", () => {
+  const text = [
+    "test copy ... ok",
+    "test sudo_loop ... ignored, needs root",
+    "test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s",
+    "test result: FAILED. 4 passed; 2 failed; 0 ignored; 0 measured; 9 filtered out; finished in 0.10s",
+  ].join("\n");
+  assert.deepEqual(fromCargo(text), { passed: 7, failed: 2, skipped: 1, reasons: ["needs root"] });
+});
+
+test("cargo: a compiler error gives no count", () => {
+  assert.equal(fromCargo("error: could not compile `blockio`\n"), undefined);
+});
+
+test("TAP: counts come from the closing lines", () => {
+  const text =
+    "ok 1 - a\nnot ok 2 - b\nok 3 - c # SKIP no reflink here\n1..3\n# tests 3\n# pass 1\n# skip 1\n# fail 1\n";
+  assert.deepEqual(fromTap(text), { passed: 1, failed: 1, skipped: 1, reasons: ["no reflink here"] });
+});
+
+test("TAP: output that broke off gives no count", () => {
+  assert.equal(fromTap("ok 1 - a\nok 2 - b\n"), undefined);
+});
+
+test("last line: counts, with and without skipped tests", () => {
+  assert.deepEqual(fromLastLine("noise\n5 passed, 1 failed\n"), {
+    passed: 5,
+    failed: 1,
+    skipped: 0,
+    reasons: [],
+  });
+  assert.deepEqual(fromLastLine("skip: no xfs\n5 passed, 0 failed, 2 skipped\n"), {
+    passed: 5,
+    failed: 0,
+    skipped: 2,
+    reasons: ["no xfs"],
+  });
+});
+
+test("last line: a count in the middle does not count", () => {
+  assert.equal(fromLastLine("5 passed, 0 failed\nSegmentation fault\n"), undefined);
+});
