@@ -48,14 +48,15 @@ dist/blockio.node: $(RUST_FILES) | setup-build
 	@test -f $@ || { echo "build: the addon's build did not write $@" >&2; exit 1; }
 	@touch $@
 
-build/.tsc: $(TS_FILES) | setup-build
+# After the addon, whose build writes the types that TypeScript imports.
+build/.tsc: $(TS_FILES) dist/blockio.node | setup-build
 	@echo "build: TypeScript"
 	@npm run --silent build:ts
 	@tools/prune-build.sh
 	@touch $@
 
 # The manifest is written last, by running the bundle.
-dist/manifest.json: build/.tsc dist/blockio.node $(BUNDLE_TOOLS)
+dist/manifest.json: build/.tsc $(BUNDLE_TOOLS)
 	@echo "build: bundle and manifest"
 	@npm run --silent bundle
 

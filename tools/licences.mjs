@@ -6,12 +6,14 @@ import { dirname, join } from "node:path";
 
 const LICENCE_FILE = /^(licen[cs]e|copying|notice|unlicense)/i;
 
+// Where there is a choice between licences, the MIT one is taken: it is short and goes with ours.
 function licenceTexts(directory) {
   const files = readdirSync(directory, { withFileTypes: true })
     .filter((entry) => entry.isFile() && LICENCE_FILE.test(entry.name))
     .map((entry) => entry.name)
     .sort();
-  return files.map((name) => readFileSync(join(directory, name), "utf8").trim());
+  const mit = files.filter((name) => /mit/i.test(name));
+  return (mit.length > 0 ? mit : files).map((name) => readFileSync(join(directory, name), "utf8").trim());
 }
 
 function section({ name, version, license, directory }) {
@@ -33,18 +35,20 @@ function bundledPackages(metafile) {
   });
 }
 
-/** Crates that the addon is linked from: normal dependencies for the machine it was built on. */
+/** Crates that the addon is linked from: normal dependencies for this machine, without what only runs at build time. */
 function linkedCrates() {
   const host = /^host: (.*)$/m.exec(execFileSync("rustc", ["-vV"], { encoding: "utf8" }))?.[1];
-  const args = ["metadata", "--locked", "--format-version", "1", "--filter-platform", host];
+  const args = ["metadata", "--locked", "--all-features", "--format-version", "1", "--filter-platform", host];
   const { packages, resolve, workspace_members } = JSON.parse(
     execFileSync("cargo", args, { encoding: "utf8", maxBuffer: 64 * 1024 * 1024 }),
   );
   const nodes = new Map(resolve.nodes.map((node) => [node.id, node]));
+  const macros = packages.filter(({ targets }) => targets.some(({ kind }) => kind.includes("proc-macro")));
+  const buildOnly = new Set(macros.map(({ id }) => id));
   const linked = new Set();
   const pending = [...workspace_members];
   for (let id = pending.pop(); id !== undefined; id = pending.pop()) {
-    if (linked.has(id)) continue;
+    if (linked.has(id) || buildOnly.has(id)) continue;
     linked.add(id);
     const normal = nodes.get(id).deps.filter((dep) => dep.dep_kinds.some(({ kind }) => kind === null));
     pending.push(...normal.map((dep) => dep.pkg));

@@ -11,6 +11,8 @@ cd "$(dirname "$0")/.."
 # shellcheck source=tools/files.sh
 . tools/files.sh
 
+SHOWN_LINES=60 # of what a failed check printed
+
 passed=0
 failed=0
 output=$(mktemp)
@@ -25,7 +27,7 @@ check() { # NAME COMMAND...
     else
         failed=$((failed + 1))
         echo "FAILED  $name"
-        sed 's/^/        /' "$output"
+        head -n "$SHOWN_LINES" "$output" | sed 's/^/        /'
     fi
 }
 
@@ -67,7 +69,7 @@ no_local_names() {
 }
 
 tidy() {
-    perltidy --profile=perl/.perltidyrc -st -se "$1" | diff -u "$1" - || { echo "$1: run 'make format'"; return 1; }
+    perltidy --profile=perl/.perltidyrc -st -se "$1" | cmp -s "$1" - || { echo "$1: run 'make format'"; return 1; }
 }
 
 perl_tidy() { perl_files | each tidy; }
@@ -75,7 +77,7 @@ perl_critic() { perl_files | tr '\n' '\0' | xargs -0 perlcritic --quiet --profil
 shell_check() { shell_files | tr '\n' '\0' | xargs -0 shellcheck -x; }
 types() { npx --no-install tsc -p ts/tsconfig.json --noEmit; }
 biome() { npx --no-install biome ci --colors=off .; }
-clippy() { cargo clippy --quiet --workspace --all-targets --locked -- -D warnings; }
+clippy() { cargo clippy --quiet --workspace --all-targets --all-features --locked -- -D warnings; }
 
 quick() {
     check "SPDX headers" spdx_headers
