@@ -8,6 +8,7 @@
 
 .SUFFIXES:
 .DELETE_ON_ERROR:
+.NOTPARALLEL:
 .PHONY: all setup setup-build setup-run setup-lint build test demo bench lint format clean distclean install uninstall
 
 # A private Node (Debian 12) and a compiler from rustup come before the system's.
