@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+//! Files that appear under their name complete or not at all.
+
+use std::ffi::{OsStr, OsString};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, FallocateFlags, FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
+
+use crate::stream::Cancel;
+use crate::{Error, ErrorKind, Result};
+
+/// A file without a name until [`publish`](Self::publish). When the process dies before, nothing is left; on file
+/// systems that have no nameless files (NFS), a `.{name}.{host}.tmp` is left and replaced by the next attempt.
+pub struct NewFile {
+    file: OwnedFd,
+    dir: OwnedFd,
+    path: PathBuf,
+    name: OsString,
+    /// The name it has until it is published, where a file must have one.
+    temporary: Option<OsString>,
+}
+
+impl NewFile {
+    /// Opens a new file that is to become `path`, with permission bits `mode` (not reduced by the umask).
+    ///
+    /// # Errors
+    /// `exists` when the name is taken already; `absent` when the directory is missing; `busy` when another process
+    /// of this host is creating the same file where nameless files are not to be had.
+    pub fn create(path: &Path, mode: u32) -> Result<Self> {
+        let new = Self::open(path, mode, true)?;
+        match rustix::fs::statat(&new.dir, &new.name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(_) => Err(taken(path)),
+            Err(Errno::NOENT) => Ok(new),
+            Err(errno) => Err(new.failed(errno)),
+        }
+    }
+
+    /// As [`create`](Self::create), for a name that may be taken: see [`publish_over`](Self::publish_over).
+    ///
+    /// # Errors
+    /// `absent` when the directory is missing; `busy` as for [`create`](Self::create).
+    pub fn create_over(path: &Path, mode: u32) -> Result<Self> {
+        Self::open(path, mode, true)
+    }
+
+    fn open(path: &Path, mode: u32, nameless: bool) -> Result<Self> {
+        let (dir, name) = open_parent(path)?;
+        let failed = |errno| Error::os(format!("create {}", path.display()), errno);
+        let flags = OFlags::RDWR | OFlags::CLOEXEC;
+        let private = Mode::RUSR | Mode::WUSR;
+        let nameless = if nameless {
+            match rustix::fs::openat(&dir, ".", flags | OFlags::TMPFILE, private) {
+                // The file system, or a kernel below it, does not know O_TMPFILE.
+                Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOENT) => None,
+                other => Some(other.map_err(failed)?),
+            }
+        } else {
+            None
+        };
+        let (file, temporary) = match nameless {
+            Some(file) => (file, None),
+            None => {
+                let temporary = temporary_name(&name);
+                (create_temporary(&dir, &temporary, path)?, Some(temporary))
+            }
+        };
+        let new = Self { file, dir, path: path.to_owned(), name, temporary };
+        rustix::fs::fchmod(&new.file, Mode::from_raw_mode(mode & 0o7777)).map_err(failed)?;
+        Ok(new)
+    }
+
+    /// The final path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Makes the content durable, then gives the file its name, which must still be free.
+    ///
+    /// # Errors
+    /// `exists` when the name was taken meanwhile; whatever making it durable reports.
+    pub fn publish(self) -> Result<()> {
+        self.sync()?;
+        match self.link(&self.name) {
+            Err(Errno::EXIST) => return Err(taken(&self.path)),
+            Err(errno) => return Err(self.failed(errno)),
+            Ok(()) => {}
+        }
+        self.sync_dir()
+    }
+
+    /// As [`publish`](Self::publish), but takes the name from the file that has it.
+    ///
+    /// # Errors
+    /// `refused` when that file is immutable; whatever making it durable reports.
+    pub fn publish_over(mut self) -> Result<()> {
+        self.sync()?;
+        if self.temporary.is_none() {
+            let temporary = temporary_name(&self.name);
+            let mut linked = self.link(&temporary);
+            if linked == Err(Errno::EXIST) {
+                // Left by a process that was killed between link and rename.
+                rustix::fs::unlinkat(&self.dir, &temporary, AtFlags::empty()).map_err(|errno| self.failed(errno))?;
+                linked = self.link(&temporary);
+            }
+            linked.map_err(|errno| self.failed(errno))?;
+            self.temporary = Some(temporary);
+        }
+        if let Some(temporary) = &self.temporary {
+            rustix::fs::renameat(&self.dir, temporary, &self.dir, &self.name).map_err(|errno| self.failed(errno))?;
+        }
+        self.temporary = None;
+        self.sync_dir()
+    }
+
+    fn sync(&self) -> Result<()> {
+        rustix::fs::fsync(&self.file).map_err(|errno| Error::os(format!("sync {}", self.path.display()), errno))
+    }
+
+    /// Links this very file, whatever bears its temporary name by now.
+    fn link(&self, name: &OsStr) -> rustix::io::Result<()> {
+        let itself = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+        rustix::fs::linkat(CWD, itself, &self.dir, name, AtFlags::SYMLINK_FOLLOW)
+    }
+
+    fn sync_dir(&self) -> Result<()> {
+        match rustix::fs::fsync(&self.dir) {
+            // Some network file systems have no sync of directories: the server has done it.
+            Ok(()) | Err(Errno::INVAL | Errno::OPNOTSUPP) => Ok(()),
+            Err(errno) => Err(Error::os(format!("sync the directory of {}", self.path.display()), errno)),
+        }
+    }
+
+    fn failed(&self, errno: Errno) -> Error {
+        Error::os(format!("create {}", self.path.display()), errno)
+    }
+}
+
+impl AsFd for NewFile {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        if let Some(temporary) = &self.temporary {
+            // What cannot be removed now is replaced by the next attempt.
+            let _ = rustix::fs::unlinkat(&self.dir, temporary, AtFlags::empty());
+        }
+    }
+}
+
+/// How much of a new file is allocated at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Prealloc {
+    /// Nothing: one hole.
+    Off,
+    /// The blocks are reserved and read as zeros; written out where the file system cannot reserve.
+    Falloc,
+    /// Zeros are written.
+    Full,
+}
+
+/// Creates a file of `size` bytes that reads as zeros. It appears complete or not at all.
+///
+/// # Errors
+/// `exists` when the name is taken; `no-space`; `invalid` when the file system has no files of that size; `cancelled`.
+pub fn create_file(path: &Path, size: u64, prealloc: Prealloc, mode: u32, cancel: &Cancel) -> Result<()> {
+    let _interruptible = cancel.enter();
+    let new = NewFile::create(path, mode)?;
+    let failed = |errno| Error::os(format!("create {} with {size} bytes", path.display()), errno);
+    rustix::fs::ftruncate(&new, size).map_err(failed)?;
+    match prealloc {
+        Prealloc::Off => {}
+        Prealloc::Falloc => reserve(&new, size, cancel)?.map_err(failed)?,
+        Prealloc::Full => write_zeros(&new, size, cancel)?.map_err(failed)?,
+    }
+    new.publish()
+}
+
+/// Reserves in steps: one call for terabytes could not be cancelled.
+fn reserve(file: impl AsFd, size: u64, cancel: &Cancel) -> Result<rustix::io::Result<()>> {
+    const STEP: u64 = 16 << 30;
+    let mut at = 0;
+    while at < size {
+        cancel.check()?;
+        let step = STEP.min(size - at);
+        match rustix::fs::fallocate(&file, FallocateFlags::empty(), at, step) {
+            Ok(()) => at += step,
+            Err(Errno::INTR) => {}
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) if at == 0 => return write_zeros(file, size, cancel),
+            Err(errno) => return Ok(Err(errno)),
+        }
+    }
+    Ok(Ok(()))
+}
+
+fn write_zeros(file: impl AsFd, size: u64, cancel: &Cancel) -> Result<rustix::io::Result<()>> {
+    const STEP: usize = 1 << 20;
+    let zeros = vec![0_u8; STEP];
+    let mut at = 0;
+    while at < size {
+        cancel.check()?;
+        let step = usize::try_from(size - at).unwrap_or(STEP).min(STEP);
+        match rustix::io::pwrite(&file, &zeros[..step], at) {
+            Ok(written) => at += written as u64,
+            Err(Errno::INTR) => {}
+            Err(errno) => return Ok(Err(errno)),
+        }
+    }
+    Ok(Ok(()))
+}
+
+/// Opens the directory of a path and returns it with the last component.
+fn open_parent(path: &Path) -> Result<(OwnedFd, OsString)> {
+    let name = match path.file_name() {
+        Some(name) if path.is_absolute() => name.to_owned(),
+        _ => return Err(Error::invalid(format!("create {}: an absolute path of a file is needed", path.display()))),
+    };
+    let parent = path.parent().unwrap_or(Path::new("/"));
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let dir = rustix::fs::open(parent, flags, Mode::empty())
+        .map_err(|errno| Error::os(format!("open directory {}", parent.display()), errno))?;
+    Ok((dir, name))
+}
+
+/// One name per file and host, so that an attempt finds what a killed one left, and hosts do not meet.
+fn temporary_name(name: &OsStr) -> OsString {
+    let uname = rustix::system::uname();
+    let host = uname.nodename().to_string_lossy().replace('/', "_");
+    let mut temporary = OsString::from(".");
+    temporary.push(name);
+    temporary.push(format!(".{host}.tmp"));
+    temporary
+}
+
+/// Creates the temporary file, replacing a stale one. A lock tells a stale one from one in use.
+fn create_temporary(dir: &OwnedFd, temporary: &OsStr, path: &Path) -> Result<OwnedFd> {
+    let failed = |errno| Error::os(format!("create {}", path.display()), errno);
+    let busy = || {
+        let message = format!("create {}: another process is creating it; wait for it to end", path.display());
+        Error::new(ErrorKind::Busy, message)
+    };
+    let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    for _ in 0..2 {
+        match rustix::fs::openat(dir, temporary, flags | OFlags::CREATE | OFlags::EXCL, Mode::RUSR | Mode::WUSR) {
+            Ok(file) => {
+                return match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                    Ok(()) => Ok(file),
+                    Err(Errno::WOULDBLOCK) => Err(busy()),
+                    Err(errno) => Err(failed(errno)),
+                };
+            }
+            Err(Errno::EXIST) => {}
+            Err(errno) => return Err(failed(errno)),
+        }
+        match rustix::fs::openat(dir, temporary, flags, Mode::empty()) {
+            Ok(stale) => match rustix::fs::flock(&stale, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => match rustix::fs::unlinkat(dir, temporary, AtFlags::empty()) {
+                    Ok(()) | Err(Errno::NOENT) => {}
+                    Err(errno) => return Err(failed(errno)),
+                },
+                Err(Errno::WOULDBLOCK) => return Err(busy()),
+                Err(errno) => return Err(failed(errno)),
+            },
+            Err(Errno::NOENT) => {}
+            Err(errno) => return Err(failed(errno)),
+        }
+    }
+    Err(busy())
+}
+
+fn taken(path: &Path) -> Error {
+    Error::new(ErrorKind::Exists, format!("create {}: the name is taken; choose another one", path.display()))
+}
