@@ -27,7 +27,7 @@ check() { # NAME COMMAND...
     else
         failed=$((failed + 1))
         echo "FAILED  $name"
-        head -n "$SHOWN_LINES" "$output" | sed 's/^/        /'
+        head -n "$SHOWN_LINES" "$output" | awk '{ print "        " $0 }'
     fi
 }
 
@@ -82,7 +82,7 @@ clippy() { cargo clippy --quiet --workspace --all-targets --all-features --locke
 quick() {
     check "SPDX headers" spdx_headers
     check "no names of this machine" no_local_names
-    check_if rustfmt "rustfmt" cargo fmt --all --check
+    check_if rustfmt "rustfmt" cargo fmt --all --check -- --color=never
     check "biome" biome
     check_if perltidy "perltidy" perl_tidy
     check_if perlcritic "perlcritic" perl_critic

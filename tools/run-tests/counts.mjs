@@ -21,9 +21,9 @@ export function fromCargo(text) {
   };
 }
 
-/** TAP with the closing `# pass N`, `# fail N` lines that ava and `node --test` write. */
+/** The closing `# pass N`, `# fail N` lines that ava writes below its TAP; `node --test` marks the same lines with ℹ. */
 export function fromTap(text) {
-  const count = (names) => lastMatch(text, new RegExp(`^# (?:${names}) (\\d+)$`, "gm"))?.[1];
+  const count = (names) => lastMatch(text, new RegExp(`^[#ℹ] (?:${names}) (\\d+)$`, "gm"))?.[1];
   const passed = count("pass");
   const failed = count("fail");
   if (passed === undefined || failed === undefined) return undefined;

@@ -8,7 +8,7 @@ import { fromCargo, fromLastLine, fromTap } from "./counts.mjs";
 const isRoot = process.getuid?.() === 0;
 const CARGO_TEST = ["cargo", "test", "--workspace", "--locked", "--no-fail-fast"];
 // Tests whose names start so need root (sudo_) or make loop devices (loop_).
-const ROOT_TEST = /fn (?:sudo|loop)_\w+\(/;
+const ROOT_TEST = /#\[test\]\s+(?:#\[[^\]]*\]\s+)*fn (?:sudo|loop)_\w+\(/;
 
 function filesBelow(directory, ending) {
   if (!existsSync(directory)) return [];
@@ -75,7 +75,7 @@ export function allSuites() {
     {
       name: "runner",
       tier: 1,
-      command: [process.execPath, "--test", "--test-reporter=tap", "tools/run-tests/test/"],
+      command: [process.execPath, "--test", "--test-reporter=spec", "tools/run-tests/test/"],
       read: fromTap,
     },
     {

@@ -23,6 +23,15 @@ test("TAP: counts come from the closing lines", () => {
   assert.deepEqual(fromTap(text), { passed: 1, failed: 1, skipped: 1, reasons: ["no reflink here"] });
 });
 
+test("TAP: the lines of node's own reporter", () => {
+  assert.deepEqual(fromTap("✔ a (1 ms)\nℹ tests 1\nℹ pass 1\nℹ fail 0\nℹ skipped 0\n"), {
+    passed: 1,
+    failed: 0,
+    skipped: 0,
+    reasons: [],
+  });
+});
+
 test("TAP: output that broke off gives no count", () => {
   assert.equal(fromTap("ok 1 - a\nok 2 - b\n"), undefined);
 });
