@@ -37,4 +37,5 @@ for (const suite of chosenSuites()) results.push(await runSuite(suite));
 const total = totals(results);
 process.stdout.write(`\n${report(results)}\n\n${totalLine(total)}\n`);
 writeFileSync(`${LOG_DIRECTORY}/total`, `${totalLine(total)}\n`);
-process.exitCode = total.failed > 0 || total.passed === 0 ? 1 : 0;
+const nothingRan = results.every((result) => result.leftOut !== undefined);
+process.exitCode = total.failed > 0 || nothingRan ? 1 : 0;

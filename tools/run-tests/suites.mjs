@@ -77,6 +77,7 @@ export function allSuites() {
       tier: 1,
       command: [process.execPath, "--test", "--test-reporter=spec", "tools/run-tests/test/"],
       read: fromTap,
+      onlyFailuresCount: true,
     },
     {
       name: "rust",
