@@ -3,6 +3,7 @@ import { ZodError } from "zod";
 import type { Context } from "../common/context.js";
 import { BlockioError, fail, wrap } from "../common/errors.js";
 import type { Logger } from "../common/log.js";
+import { RequestRecord } from "../plugin/journal.js";
 import type { Storages } from "../plugin/storage.js";
 import type { Leases } from "../plugin/stream.js";
 import { methods } from "./methods.js";
@@ -58,7 +59,7 @@ async function run(storages: Storages, request: Request, caller: Caller, log: Lo
     );
   }, limit);
   const signal = AbortSignal.any([deadline.signal, caller.signal]);
-  const ctx: Context = { signal, log };
+  const ctx: Context = { signal, log, request: new RequestRecord(storages.journal, request.request) };
   const work = (async () => {
     const guests = prepared.guests(storage, { leases: caller.leases });
     const release = await storage.lockGuests(guests, signal);
@@ -73,10 +74,14 @@ async function run(storages: Storages, request: Request, caller: Caller, log: Lo
     return await Promise.race([work, aborted(signal)]);
   } finally {
     clearTimeout(timer);
-    // Answered already: what still goes wrong is for the log.
-    work.catch((error: unknown) => {
-      if (signal.aborted) log.info("ended after its caller was answered", { error });
-    });
+    void work
+      .catch((error: unknown) => {
+        // Answered already: what still goes wrong is for the log.
+        if (signal.aborted) log.info("ended after its caller was answered", { error });
+      })
+      .finally(() => {
+        if (request.request !== undefined) storages.journal.forget(request.request);
+      });
   }
 }
 

@@ -26,6 +26,11 @@ export const requestSchema = z.object({
     .optional(),
   scfg: z.record(z.string(), z.unknown()).optional(),
   args: z.record(z.string(), z.unknown()).default({}),
+  /** The same token on each attempt of one request makes it safe to send again after a lost connection. */
+  request: z
+    .string()
+    .regex(/^[A-Za-z0-9-]{8,64}$/)
+    .optional(),
   deadlineMs: z.number().positive().max(maxDeadlineMs).optional(),
 });
 

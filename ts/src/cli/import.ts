@@ -67,7 +67,7 @@ async function importVolume(
   format: string,
 ): Promise<void> {
   const header = native().readHeader(stdin);
-  const size = await interruptible(header, () => header.done());
+  const size = await interruptible(header, () => header);
   const client = await BridgeClient.connect(socketOf(values));
   try {
     const begun = await client.call<Begun>("volume_import", section, {

@@ -2,8 +2,9 @@
 import { hostname } from "node:os";
 import { Bridge } from "../bridge/server.js";
 import { createLogger, type Level } from "../common/log.js";
+import { RequestJournal } from "../plugin/journal.js";
 import { Storages } from "../plugin/storage.js";
-import { type Command, socketOf, text } from "./options.js";
+import { type Command, socketOf, text, type Values } from "./options.js";
 import { version } from "./version.js";
 
 /** How long a stop may take before the process ends regardless, in milliseconds. */
@@ -23,7 +24,7 @@ export const serve: Command = {
     const level = (text(values, "log-level") ?? process.env["PVE_BLOCKIO_LOG"] ?? "info") as Level;
     const log = createLogger({ level, journal: process.env["JOURNAL_STREAM"] !== undefined });
     const host = { name: text(values, "node") ?? hostname().split(".")[0] ?? "localhost" };
-    const storages = new Storages(host);
+    const storages = new Storages(host, new RequestJournal(journalDirectory(values)));
     const bridge = new Bridge({ storages, version, log });
     process.on("uncaughtException", (error) => {
       log.error("defect: uncaught exception, ending; systemd starts the service again", { error });
@@ -45,6 +46,11 @@ export const serve: Command = {
     return 0;
   },
 };
+
+/** Requests under way are remembered beside the socket, so that services on other sockets have their own. */
+function journalDirectory(values: Values): string {
+  return `${socketOf(values)}.requests`;
+}
 
 /** Whether systemd passed exactly one socket to this very process. */
 function passedSocket(): boolean {

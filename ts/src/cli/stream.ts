@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-import type { StreamHandle, StreamProgress, StreamResult } from "../../../dist/blockio.js";
+import type { StreamHandle, StreamResult } from "../../../dist/blockio.js";
 import type { Option, Values } from "./options.js";
 import { bytes } from "./options.js";
 import { print, say } from "./output.js";
@@ -36,14 +36,13 @@ const signals = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
 /** Runs one transfer: progress on standard error, cancelled by SIGINT, SIGTERM and SIGHUP. */
 export async function transfer(
   values: Values,
-  start: (onProgress: (progress: StreamProgress) => void) => StreamHandle,
+  start: (onProgress: (bytes: bigint, seconds: number) => void) => StreamHandle,
 ): Promise<StreamResult> {
   const quiet = values["no-progress"] === true;
-  const started = performance.now();
-  const handle = start((progress) => {
-    if (!quiet) say(`${progressLine(progress.bytes, Math.floor((performance.now() - started) / 1000))}\n`);
+  const handle = start((bytes, seconds) => {
+    if (!quiet) say(`${progressLine(bytes, Math.floor(seconds))}\n`);
   });
-  const result = await interruptible(handle, () => handle.done());
+  const result = await interruptible(handle, () => handle.done);
   if (!quiet) say(`${progressLine(result.bytes, result.seconds)}\n`);
   if (result.sha256 !== undefined && result.sha256 !== null)
     say(`sha256:${result.sha256} ${result.bytes} bytes\n`);

@@ -6,6 +6,15 @@ export interface Context {
   /** Aborts when the deadline is over, the client is gone or the service stops. */
   readonly signal: AbortSignal;
   readonly log: Logger;
+  /** What this request was about to make when the service died under an earlier attempt of it. */
+  readonly request?: RequestMemory;
+}
+
+/** Memory of a request across a restart of the service, see the request journal. */
+export interface RequestMemory {
+  previous(domain: string): string | undefined;
+  intend(domain: string, name: string): void;
+  others(domain: string): string[];
 }
 
 /** The name under which this node is known to arrays and in leftovers on shared storage. */

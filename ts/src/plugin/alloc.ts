@@ -21,8 +21,29 @@ export async function allocImage(
     );
   }
   const ref = explicitName(storage, args.vmid, args.name, args.format);
-  await storage.driver.createVolume(ctx, ref, args.size);
+  await creatingOnce(storage, ctx, ref, () => storage.driver.createVolume(ctx, ref, args.size));
   return ref;
+}
+
+/**
+ * Runs `create`, which makes `ref`. When an earlier attempt of this very request was about to make it and it exists,
+ * that attempt had succeeded: the service died before it could say so.
+ */
+export async function creatingOnce(
+  storage: Storage,
+  ctx: Context,
+  ref: VolumeRef,
+  create: () => Promise<void>,
+): Promise<void> {
+  const { domain } = storage.driver;
+  const repeated = ctx.request?.previous(domain) === ref.volname;
+  ctx.request?.intend(domain, ref.volname);
+  try {
+    await create();
+  } catch (error) {
+    if (!repeated || codeOf(error) !== "exists") throw error;
+    ctx.log.info("made by an earlier attempt of this request", { volname: ref.volname });
+  }
 }
 
 /** PVE's `find_free_diskname`. */
@@ -52,11 +73,15 @@ export async function createWithFreeName(
   format: Format,
   create: (ref: VolumeRef) => Promise<void>,
 ): Promise<VolumeRef> {
+  const previous = ctx.request?.previous(storage.driver.domain);
   for (let attempt = 1; ; attempt++) {
     ctx.signal.throwIfAborted();
-    const ref = storage.names.compose(vmid, await findFreeDiskname(storage, ctx, { vmid, format }));
+    const ref =
+      attempt === 1 && previous !== undefined
+        ? storage.names.parse(previous)
+        : storage.names.compose(vmid, await findFreeDiskname(storage, ctx, { vmid, format }));
     try {
-      await create(ref);
+      await creatingOnce(storage, ctx, ref, () => create(ref));
       return ref;
     } catch (error) {
       if (codeOf(error) !== "exists" || attempt >= maxDisks) throw error;
@@ -83,7 +108,7 @@ function requireFormat(storage: Storage, format: Format): void {
 
 async function takenIndexes(storage: Storage, ctx: Context, vmid: number): Promise<Set<number>> {
   const names = (await storage.driver.listVolumes(ctx, vmid)).map((volume) => volume.ref.name);
-  for (const volname of storage.reserved) {
+  for (const volname of [...storage.reserved, ...(ctx.request?.others(storage.driver.domain) ?? [])]) {
     const ref = storage.names.parse(volname);
     if (ref.vmid === vmid) names.push(ref.name);
   }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import type { Snapshot } from "../arrays/contract.js";
 import type { Context } from "../common/context.js";
-import { fail } from "../common/errors.js";
+import { codeOf, fail } from "../common/errors.js";
 import type { Storage } from "./storage.js";
 
 interface SnapshotArgs {
@@ -14,7 +14,17 @@ export async function volumeSnapshot(storage: Storage, ctx: Context, args: Snaps
   const ref = storage.names.parse(args.volname);
   if (ref.isBase) throw fail("refused", `snapshot '${ref.volname}': a base is immutable; clone it instead`);
   await requireSnapshots(storage, ctx, ref.volname);
-  await storage.driver.createSnapshot(ctx, ref, args.snap);
+  // Apart from the volumes' domain: a snapshot takes no volume's name.
+  const domain = `${storage.driver.domain}#snapshots`;
+  const intent = `${ref.volname}@${args.snap}`;
+  const repeated = ctx.request?.previous(domain) === intent;
+  ctx.request?.intend(domain, intent);
+  try {
+    await storage.driver.createSnapshot(ctx, ref, args.snap);
+  } catch (error) {
+    // An earlier attempt of this very request had taken it when the service died.
+    if (!repeated || codeOf(error) !== "exists") throw error;
+  }
 }
 
 /** PVE's `volume_snapshot_delete`: detaches the snapshot from this node first; a missing one is fine. */

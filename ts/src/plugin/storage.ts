@@ -5,6 +5,7 @@ import type { Context, Host } from "../common/context.js";
 import { fail } from "../common/errors.js";
 import { KeyedLocks } from "../common/locks.js";
 import { connectorFor } from "../connectors/connector.js";
+import { RequestJournal } from "./journal.js";
 import { VolumeNames } from "./volname.js";
 
 /** One storage.cfg section, opened: its type, its driver and what this service knows about work under way. */
@@ -80,7 +81,10 @@ export class Storages {
   readonly #open = new Map<string, Storage>();
   readonly #shared = new SharedState();
 
-  constructor(readonly host: Host) {}
+  constructor(
+    readonly host: Host,
+    readonly journal = new RequestJournal(),
+  ) {}
 
   /** Throws `invalid` for a section that is not ours or malformed. */
   open(storeid: string, scfg: Readonly<Record<string, unknown>>): Storage {

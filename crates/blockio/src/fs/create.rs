@@ -5,10 +5,9 @@ use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, FallocateFlags, FlockOperation, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
-use crate::stream::Cancel;
 use crate::{Error, ErrorKind, Result};
 
 /// A file without a name until [`publish`](Self::publish). When the process dies before, nothing is left; on file
@@ -126,11 +125,7 @@ impl NewFile {
     }
 
     fn sync_dir(&self) -> Result<()> {
-        match rustix::fs::fsync(&self.dir) {
-            // Some network file systems have no sync of directories: the server has done it.
-            Ok(()) | Err(Errno::INVAL | Errno::OPNOTSUPP) => Ok(()),
-            Err(errno) => Err(Error::os(format!("sync the directory of {}", self.path.display()), errno)),
-        }
+        sync_dir(&self.dir, &self.path)
     }
 
     fn failed(&self, errno: Errno) -> Error {
@@ -153,72 +148,20 @@ impl Drop for NewFile {
     }
 }
 
-/// How much of a new file is allocated at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Prealloc {
-    /// Nothing: one hole.
-    Off,
-    /// The blocks are reserved and read as zeros; written out where the file system cannot reserve.
-    Falloc,
-    /// Zeros are written.
-    Full,
-}
-
-/// Creates a file of `size` bytes that reads as zeros. It appears complete or not at all.
-///
-/// # Errors
-/// `exists` when the name is taken; `no-space`; `invalid` when the file system has no files of that size; `cancelled`.
-pub fn create_file(path: &Path, size: u64, prealloc: Prealloc, mode: u32, cancel: &Cancel) -> Result<()> {
-    let _interruptible = cancel.enter();
-    let new = NewFile::create(path, mode)?;
-    let failed = |errno| Error::os(format!("create {} with {size} bytes", path.display()), errno);
-    rustix::fs::ftruncate(&new, size).map_err(failed)?;
-    match prealloc {
-        Prealloc::Off => {}
-        Prealloc::Falloc => reserve(&new, size, cancel)?.map_err(failed)?,
-        Prealloc::Full => write_zeros(&new, size, cancel)?.map_err(failed)?,
+/// Makes what happened to names in a directory durable.
+pub(super) fn sync_dir(dir: &OwnedFd, path: &Path) -> Result<()> {
+    match rustix::fs::fsync(dir) {
+        // Some network file systems have no sync of directories: the server has done it.
+        Ok(()) | Err(Errno::INVAL | Errno::OPNOTSUPP) => Ok(()),
+        Err(errno) => Err(Error::os(format!("sync the directory of {}", path.display()), errno)),
     }
-    new.publish()
-}
-
-/// Reserves in steps: one call for terabytes could not be cancelled.
-fn reserve(file: impl AsFd, size: u64, cancel: &Cancel) -> Result<rustix::io::Result<()>> {
-    const STEP: u64 = 16 << 30;
-    let mut at = 0;
-    while at < size {
-        cancel.check()?;
-        let step = STEP.min(size - at);
-        match rustix::fs::fallocate(&file, FallocateFlags::empty(), at, step) {
-            Ok(()) => at += step,
-            Err(Errno::INTR) => {}
-            Err(Errno::OPNOTSUPP | Errno::NOSYS) if at == 0 => return write_zeros(file, size, cancel),
-            Err(errno) => return Ok(Err(errno)),
-        }
-    }
-    Ok(Ok(()))
-}
-
-fn write_zeros(file: impl AsFd, size: u64, cancel: &Cancel) -> Result<rustix::io::Result<()>> {
-    const STEP: usize = 1 << 20;
-    let zeros = vec![0_u8; STEP];
-    let mut at = 0;
-    while at < size {
-        cancel.check()?;
-        let step = usize::try_from(size - at).unwrap_or(STEP).min(STEP);
-        match rustix::io::pwrite(&file, &zeros[..step], at) {
-            Ok(written) => at += written as u64,
-            Err(Errno::INTR) => {}
-            Err(errno) => return Ok(Err(errno)),
-        }
-    }
-    Ok(Ok(()))
 }
 
 /// Opens the directory of a path and returns it with the last component.
-fn open_parent(path: &Path) -> Result<(OwnedFd, OsString)> {
+pub(super) fn open_parent(path: &Path) -> Result<(OwnedFd, OsString)> {
     let name = match path.file_name() {
         Some(name) if path.is_absolute() => name.to_owned(),
-        _ => return Err(Error::invalid(format!("create {}: an absolute path of a file is needed", path.display()))),
+        _ => return Err(Error::invalid(format!("open {}: an absolute path of a file is needed", path.display()))),
     };
     let parent = path.parent().unwrap_or(Path::new("/"));
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;

@@ -14,12 +14,12 @@ use crate::{Error, ErrorKind, Result};
 pub struct ReflinkOptions {
     /// Take the name from the file that has it, atomically.
     pub replace: bool,
-    /// Leave out the write permissions.
-    pub read_only: bool,
+    /// Permission bits of the copy; those of the source when not given.
+    pub mode: Option<u32>,
 }
 
-/// Copies `source` to `copy` by sharing its blocks: instantly, whatever the size. The copy has the source's
-/// permission bits and appears complete or not at all.
+/// Copies `source` to `copy` by sharing its blocks: instantly, whatever the size. The copy
+/// appears complete or not at all.
 ///
 /// # Errors
 /// `unsupported` when the file system cannot share blocks between the two; `exists` when the name is taken and is
@@ -27,10 +27,10 @@ pub struct ReflinkOptions {
 pub fn reflink(source: &Path, copy: &Path, options: ReflinkOptions) -> Result<()> {
     let failed = |errno| Error::os(format!("open {}", source.display()), errno);
     let from = rustix::fs::open(source, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty()).map_err(failed)?;
-    let mut mode = rustix::fs::fstat(&from).map_err(failed)?.st_mode & 0o7777;
-    if options.read_only {
-        mode &= !0o222;
-    }
+    let mode = match options.mode {
+        Some(mode) => mode,
+        None => rustix::fs::fstat(&from).map_err(failed)?.st_mode & 0o7777,
+    };
     let new = if options.replace { NewFile::create_over(copy, mode)? } else { NewFile::create(copy, mode)? };
     match rustix::fs::ioctl_ficlone(&new, &from) {
         Ok(()) => {}

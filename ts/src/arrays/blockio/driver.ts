@@ -152,7 +152,7 @@ export class BlockioDriver implements Driver {
     // The stream writes an unnamed file and links it at its end: until then there is nothing to take back.
     return {
       target: { kind: "create", path: this.#layout.volume(ref), zeroed: true },
-      commit: async (ctx) => void (await this.getVolume(ctx, ref)),
+      commit: () => this.#during(`import '${ref.volname}'`, () => volumes.finishImport(this.#layout, ref)),
       abort: async (ctx) => void (await this.deleteVolume(ctx, ref)),
     };
   }

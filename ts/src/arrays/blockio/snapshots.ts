@@ -6,7 +6,10 @@ import { native } from "../../common/native.js";
 import type { Snapshot, VolumeRef } from "../contract.js";
 import { creatingIn, exists, namesIn, removeIfEmpty, syncDirectory } from "./files.js";
 import type { Layout } from "./layout.js";
-import { getVolume, refuseInUse, removeLeftovers } from "./volumes.js";
+import { getVolume, imageMode, refuseInUse, removeLeftovers } from "./volumes.js";
+
+/** Nobody writes to a snapshot. */
+const snapshotMode = 0o440;
 
 function onlyImages(ref: VolumeRef): void {
   if (ref.format !== "raw") {
@@ -18,9 +21,9 @@ function onlyImages(ref: VolumeRef): void {
 }
 
 /** Puts volume and path into what the kernel said about a reflink. */
-async function reflink(ref: VolumeRef, source: string, target: string, replace: boolean, readonly: boolean) {
+async function reflink(ref: VolumeRef, source: string, target: string, replace: boolean, mode: number) {
   try {
-    await native().reflink(source, target, { replace, readonly });
+    await native().reflink(source, target, { replace, mode });
   } catch (error) {
     if (codeOf(error) === "unsupported") {
       throw fail(
@@ -39,7 +42,9 @@ export async function createSnapshot(layout: Layout, ref: VolumeRef, name: strin
   const target = layout.snapshot(ref, name);
   if (await exists(target)) throw fail("exists", `snapshot '${name}' of '${ref.volname}' already exists`);
   try {
-    await creatingIn(layout.snapshots(ref), () => reflink(ref, layout.volume(ref), target, false, true));
+    await creatingIn(layout.snapshots(ref), () =>
+      reflink(ref, layout.volume(ref), target, false, snapshotMode),
+    );
   } catch (error) {
     await removeEmptySnapshotDirs(layout, ref);
     throw error;
@@ -85,7 +90,7 @@ export async function rollback(ctx: Context, layout: Layout, ref: VolumeRef, nam
   const source = layout.snapshot(ref, name);
   if (!(await exists(source))) throw fail("absent", `snapshot '${name}' of '${ref.volname}' does not exist`);
   await refuseInUse(ctx, layout.volume(ref), `volume '${ref.volname}'`);
-  await reflink(ref, source, layout.volume(ref), true, false);
+  await reflink(ref, source, layout.volume(ref), true, imageMode);
   await syncDirectory(layout.guest(ref.vmid));
 }
 
@@ -105,7 +110,7 @@ export async function cloneVolume(
   }
   await removeLeftovers(layout, target);
   await creatingIn(layout.guest(target.vmid), () =>
-    reflink(source, from, layout.volume(target), false, false),
+    reflink(source, from, layout.volume(target), false, imageMode),
   );
   await syncDirectory(layout.guest(target.vmid));
 }

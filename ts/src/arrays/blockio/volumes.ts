@@ -12,7 +12,7 @@ import type { Layout } from "./layout.js";
 import { removeSnapshots } from "./snapshots.js";
 
 /** Images are for root and its group, as those of PVE's directory storages. */
-const imageMode = 0o640;
+export const imageMode = 0o640;
 /** A container's root directory must be enterable by the container's own users. */
 const directoryMode = 0o755;
 /** How long a loop device that is being detached may take to let go of a file, in milliseconds. */
@@ -216,4 +216,10 @@ function absent(ref: VolumeRef, path: string) {
 /** Makes the guest's directory, for a stream that creates its file there by itself. */
 export async function prepareGuest(layout: Layout, ref: VolumeRef): Promise<void> {
   await mkdir(layout.guest(ref.vmid), { recursive: true });
+}
+
+/** Throws `absent` when the stream has not created its file. */
+export async function finishImport(layout: Layout, ref: VolumeRef): Promise<void> {
+  await getVolume(layout, ref);
+  await chmod(layout.volume(ref), imageMode);
 }
