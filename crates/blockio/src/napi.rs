@@ -13,7 +13,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use napi::bindgen_prelude::{BigInt, Object, ObjectRef, ToNapiValue};
+use napi::bindgen_prelude::{BigInt, FnArgs, Object, ObjectRef, ToNapiValue};
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi::{Env, JsError, Status};
 use napi_derive::napi;
@@ -28,8 +28,9 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 /// Result of a binding that can fail before its thread runs.
 type Result<T> = std::result::Result<T, napi::Error<Code>>;
 
-/// Called without a reply; dropped rather than queued when JavaScript is busy; does not keep the process alive.
-type OnProgress = ThreadsafeFunction<StreamProgress, (), StreamProgress, Status, false, true, 1>;
+/// `(bytes, seconds)`, called without a reply; dropped rather than queued when JavaScript is busy; does not keep the
+/// process alive.
+type OnProgress = ThreadsafeFunction<FnArgs<(BigInt, f64)>, (), FnArgs<(BigInt, f64)>, Status, false, true, 1>;
 
 /// An [`ErrorKind`] as napi wants it: its text becomes `error.code`.
 pub struct Code(ErrorKind);
@@ -44,15 +45,6 @@ impl From<Error> for napi::Error<Code> {
     fn from(error: Error) -> Self {
         Self::new(Code(error.kind()), error.message())
     }
-}
-
-/// How far a stream is.
-#[napi(object)]
-pub struct StreamProgress {
-    /// Payload bytes so far.
-    pub bytes: BigInt,
-    /// Wall time so far.
-    pub seconds: f64,
 }
 
 /// Totals of a finished stream.
@@ -95,7 +87,7 @@ impl StreamHandle {
     }
 
     /// Resolves when everything is done (and durable, for an import), rejects otherwise. Always the same promise.
-    #[napi(ts_return_type = "Promise<StreamResult>")]
+    #[napi(getter, ts_return_type = "Promise<StreamResult>")]
     pub fn done<'env>(&self, env: &'env Env) -> napi::Result<Object<'env>> {
         self.done.get_value(env)
     }
@@ -126,7 +118,7 @@ pub struct ExportRawOptions {
 pub fn export_raw(
     env: &Env,
     options: ExportRawOptions,
-    #[napi(ts_arg_type = "(progress: StreamProgress) => void")] on_progress: Option<OnProgress>,
+    #[napi(ts_arg_type = "(bytes: bigint, seconds: number) => void")] on_progress: Option<OnProgress>,
 ) -> Result<StreamHandle> {
     let export = ExportOptions {
         source: PathBuf::from(options.source),
@@ -171,7 +163,7 @@ pub struct ImportRawOptions {
 pub fn import_raw(
     env: &Env,
     options: ImportRawOptions,
-    #[napi(ts_arg_type = "(progress: StreamProgress) => void")] on_progress: Option<OnProgress>,
+    #[napi(ts_arg_type = "(bytes: bigint, seconds: number) => void")] on_progress: Option<OnProgress>,
 ) -> Result<StreamHandle> {
     let kind = match options.target.kind.as_str() {
         "create" => TargetKind::Create,
@@ -191,36 +183,12 @@ pub fn import_raw(
     stream(env, on_progress, move |control| crate::stream::import(import, control))
 }
 
-/// A header being read.
-#[napi]
-pub struct HeaderHandle {
-    cancel: Cancel,
-    done: ObjectRef<false>,
-}
-
-#[napi]
-impl HeaderHandle {
-    /// Stops reading, also when blocked: `done` rejects with code `cancelled`.
-    #[napi]
-    pub fn cancel(&self) {
-        self.cancel.stop();
-    }
-
-    /// Resolves to the size in bytes. Always the same promise.
-    #[napi(ts_return_type = "Promise<bigint>")]
-    pub fn done<'env>(&self, env: &'env Env) -> napi::Result<Object<'env>> {
-        self.done.get_value(env)
-    }
-}
-
-/// Reads the header of a `raw+size` stream, and nothing behind it. `fd` is duplicated; the caller's stays open.
-#[napi]
-pub fn read_header(env: &Env, fd: i32) -> Result<HeaderHandle> {
+/// Reads the header of a `raw+size` stream, and nothing behind it: the size in bytes. `fd` is duplicated; the
+/// caller's stays open. `cancel()` of the promise stops it, also when it is blocked.
+#[napi(ts_return_type = "Promise<bigint> & { cancel(): void }")]
+pub fn read_header(env: &Env, fd: i32) -> Result<Object<'_>> {
     let stream = duplicate(fd)?;
-    let cancel = Cancel::default();
-    let shared = cancel.clone();
-    let done = promise(env, move || crate::stream::read_header(stream, &shared).map(BigInt::from))?;
-    Ok(HeaderHandle { cancel, done: done.create_ref().map_err(from_napi)? })
+    cancellable(env, move |cancel| crate::stream::read_header(stream, cancel).map(BigInt::from))
 }
 
 /// Creates a file of `size` bytes that reads as zeros, with permission bits `mode`. It appears complete or not at
@@ -234,11 +202,12 @@ pub fn create_file<'env>(
     mode: u32,
 ) -> Result<Object<'env>> {
     let size = bytes("size", &size)?;
-    let prealloc = preallocation(&path, &prealloc)?;
+    let prealloc = prealloc_of(&prealloc)?;
     cancellable(env, move |cancel| crate::fs::create_file(path.as_ref(), size, prealloc, mode, cancel))
 }
 
-/// Makes a file longer; the new part reads as zeros and is durable. `invalid` when the file is longer already.
+/// Extends a file to `size` bytes; the new part reads as zeros. Undone when it fails. `invalid` when the file is
+/// larger. `cancel()` of the promise stops it.
 #[napi(ts_return_type = "Promise<void> & { cancel(): void }")]
 pub fn grow_file<'env>(
     env: &'env Env,
@@ -247,11 +216,11 @@ pub fn grow_file<'env>(
     #[napi(ts_arg_type = "'off' | 'falloc' | 'full'")] prealloc: String,
 ) -> Result<Object<'env>> {
     let size = bytes("size", &size)?;
-    let prealloc = preallocation(&path, &prealloc)?;
+    let prealloc = prealloc_of(&prealloc)?;
     cancellable(env, move |cancel| crate::fs::grow_file(path.as_ref(), size, prealloc, cancel))
 }
 
-/// Renames a file or directory; `exists` when the new name is taken.
+/// Renames a file or directory, durably; `exists` when the new name is taken.
 #[napi(ts_return_type = "Promise<void>")]
 pub fn rename_exclusive(env: &Env, from: String, to: String) -> Result<Object<'_>> {
     promise(env, move || crate::fs::rename_exclusive(from.as_ref(), to.as_ref()))
@@ -262,7 +231,9 @@ pub fn rename_exclusive(env: &Env, from: String, to: String) -> Result<Object<'_
 pub struct ReflinkFlags {
     /// Take the name from the file that has it, atomically.
     pub replace: bool,
-    /// Permission bits of the copy; those of the source when not given.
+    /// Nobody may write the copy; otherwise its owner may, whatever the source's permissions are.
+    pub readonly: Option<bool>,
+    /// Permission bits of the copy instead of those.
     pub mode: Option<u32>,
 }
 
@@ -270,7 +241,11 @@ pub struct ReflinkFlags {
 /// cannot do that, `exists` when the name is taken and `replace` is false.
 #[napi(ts_return_type = "Promise<void>")]
 pub fn reflink<'env>(env: &'env Env, source: String, copy: String, flags: ReflinkFlags) -> Result<Object<'env>> {
-    let options = ReflinkOptions { replace: flags.replace, mode: flags.mode };
+    let options = ReflinkOptions {
+        replace: flags.replace,
+        read_only: flags.readonly.unwrap_or(false),
+        mode: flags.mode,
+    };
     promise(env, move || crate::fs::reflink(source.as_ref(), copy.as_ref(), options))
 }
 
@@ -350,8 +325,8 @@ fn stream(
 
 fn ticker(meter: Meter, callback: OnProgress) -> Ticker {
     Ticker::start(meter, PROGRESS_INTERVAL, move |Progress { bytes, elapsed }| {
-        let progress = StreamProgress { bytes: bytes.into(), seconds: elapsed.as_secs_f64() };
-        callback.call(progress, ThreadsafeFunctionCallMode::NonBlocking);
+        let arguments = FnArgs { data: (BigInt::from(bytes), elapsed.as_secs_f64()) };
+        callback.call(arguments, ThreadsafeFunctionCallMode::NonBlocking);
     })
 }
 
@@ -412,15 +387,6 @@ fn duplicate(fd: i32) -> crate::Result<OwnedFd> {
     // SAFETY: the descriptor is only used for this call, which fails if it is not open.
     let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
     rustix::io::fcntl_dupfd_cloexec(borrowed, 3).map_err(|errno| Error::os(format!("use descriptor {fd}"), errno))
-}
-
-fn preallocation(path: &str, name: &str) -> crate::Result<Prealloc> {
-    match name {
-        "off" => Ok(Prealloc::Off),
-        "falloc" => Ok(Prealloc::Falloc),
-        "full" => Ok(Prealloc::Full),
-        other => Err(Error::invalid(format!("allocate {path}: no preallocation is called {other}"))),
-    }
 }
 
 fn bytes(what: &str, value: &BigInt) -> crate::Result<u64> {

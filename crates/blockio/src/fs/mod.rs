@@ -8,15 +8,13 @@ mod prealloc;
 mod probe;
 mod reflink;
 mod rename;
-mod rename;
 mod size;
 
 pub use attributes::set_immutable;
-pub use create::{NewFile, Prealloc, create_file, grow_file};
+pub use create::NewFile;
 pub use loops::loop_devices_of;
 pub use prealloc::{Prealloc, create_file, grow_file};
 pub use probe::{DirInfo, probe_dir};
 pub use reflink::{ReflinkOptions, reflink, reflink_supported};
-pub use rename::rename_exclusive;
 pub use rename::rename_exclusive;
 pub use size::block_size;

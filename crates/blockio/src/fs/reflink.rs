@@ -14,12 +14,14 @@ use crate::{Error, ErrorKind, Result};
 pub struct ReflinkOptions {
     /// Take the name from the file that has it, atomically.
     pub replace: bool,
-    /// Permission bits of the copy; those of the source when not given.
+    /// Nobody may write the copy; otherwise its owner may, so that a copy of a read-only snapshot is usable.
+    pub read_only: bool,
+    /// Permission bits of the copy instead of the source's.
     pub mode: Option<u32>,
 }
 
-/// Copies `source` to `copy` by sharing its blocks: instantly, whatever the size. The copy
-/// appears complete or not at all.
+/// Copies `source` to `copy` by sharing its blocks: instantly, whatever the size. The copy has the source's
+/// permission bits, but for what `options` say, and appears complete or not at all.
 ///
 /// # Errors
 /// `unsupported` when the file system cannot share blocks between the two; `exists` when the name is taken and is
@@ -27,9 +29,11 @@ pub struct ReflinkOptions {
 pub fn reflink(source: &Path, copy: &Path, options: ReflinkOptions) -> Result<()> {
     let failed = |errno| Error::os(format!("open {}", source.display()), errno);
     let from = rustix::fs::open(source, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty()).map_err(failed)?;
-    let mode = match options.mode {
-        Some(mode) => mode,
-        None => rustix::fs::fstat(&from).map_err(failed)?.st_mode & 0o7777,
+    let own = rustix::fs::fstat(&from).map_err(failed)?.st_mode & 0o7777;
+    let mode = match options {
+        ReflinkOptions { mode: Some(mode), .. } => mode,
+        ReflinkOptions { read_only: true, .. } => own & !0o222,
+        _ => own | 0o200,
     };
     let new = if options.replace { NewFile::create_over(copy, mode)? } else { NewFile::create(copy, mode)? };
     match rustix::fs::ioctl_ficlone(&new, &from) {
