@@ -3,11 +3,7 @@
 # Formats Rust, TypeScript and Perl in place.
 set -eu
 cd "$(dirname "$0")/.."
-# shellcheck source=tools/files.sh
-. tools/files.sh
 
 cargo fmt --all
-npx biome check --write .
-perl_files | while read -r file; do
-    perltidy --profile=perl/.perltidyrc -b -bext=/ "$file"
-done
+npx --no-install biome check --write --colors=off .
+tools/perltidy.sh write
