@@ -8,7 +8,7 @@
 #   all    also tsc and clippy
 set -eu
 cd "$(dirname "$0")/.."
-# shellcheck source=tools/files.sh
+# shellcheck source=files.sh
 . tools/files.sh
 
 SHOWN_LINES=60 # of what a failed check printed
@@ -62,7 +62,7 @@ no_local_names() {
 }
 
 perl_critic() { perl_files | tr '\n' '\0' | xargs -0 perlcritic --quiet --profile perl/.perlcriticrc; }
-shell_check() { shell_files | tr '\n' '\0' | xargs -0 shellcheck -x; }
+shell_check() { shell_files | tr '\n' '\0' | xargs -0 shellcheck; }
 
 quick() {
     check "SPDX headers" spdx_headers

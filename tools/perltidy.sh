@@ -7,7 +7,7 @@
 # usage: tools/perltidy.sh check|write
 set -eu
 cd "$(dirname "$0")/.."
-# shellcheck source=tools/files.sh
+# shellcheck source=files.sh
 . tools/files.sh
 
 MINIMUM=20250105
