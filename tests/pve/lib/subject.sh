@@ -1,0 +1,127 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: AGPL-3.0-or-later
+# The storage type under test. SUBJECT is `blockio`, or a stock type that proves the tests themselves: `dir` (with qcow2)
+# and `btrfs`. CAN_* say what the subject promises; a test that needs more is skipped with the reason.
+
+SUBJECT=${SUBJECT:-blockio}
+TYPE=$SUBJECT
+
+# FMT: format of VM disks. CAN_CHAIN: linked clones depend on their base.
+CAN_VM_SNAP=1 CAN_RAW_SNAP= CAN_LINKED=1 CAN_CHAIN= CAN_CT_LINKED= CAN_SUBVOL=1 CAN_SNAP_EXPORT= FMT=raw
+case $SUBJECT in
+dir) FS=${SUBJECT_FS:-host} FMT=qcow2 CAN_CHAIN=1 ;;
+btrfs) FS=${SUBJECT_FS:-btrfs} CAN_RAW_SNAP=1 CAN_CT_LINKED=1 ;;
+blockio)
+    FS=${SUBJECT_FS:-xfs}
+    case $FS in
+    xfs | btrfs) CAN_RAW_SNAP=1 CAN_CT_LINKED=1 CAN_SNAP_EXPORT=1 ;;
+    *) CAN_VM_SNAP='' CAN_LINKED='' ;;
+    esac
+    ;;
+*) skip_all "unknown SUBJECT '$SUBJECT'" ;;
+esac
+
+# what a defect of ours looks like on stderr
+NOISE='Use of uninitialized|Insecure dependency|Deep recursion|[Bb]lockio[A-Za-z/]*\.pm line|Custom/.*\.pm line'
+
+make_store() { # the file system below $STORE/sub
+    case $FS in
+    host) return ;;
+    xfs) truncate -s 4G "$T/image" && mkfs.xfs -q -m reflink=1 "$T/image" ;;
+    btrfs) truncate -s 4G "$T/image" && mkfs.btrfs -q "$T/image" ;;
+    ext4) truncate -s 4G "$T/image" && mkfs.ext4 -q "$T/image" ;;
+    *) skip_all "unknown SUBJECT_FS '$FS'" ;;
+    esac >>"$LOG" 2>&1 || { fail "mkfs for $FS" "$(tail -n 5 "$LOG")"; done_testing; exit 1; }
+    mount -o loop "$T/image" "$STORE/sub" || { fail "mount of $FS"; done_testing; exit 1; }
+}
+
+CONTENT=images,rootdir,iso,vztmpl,backup,snippets,import
+
+add_subject() { # [OPTION...]: the storage `sub`
+    on1 pvesm add "$TYPE" sub --path "$STORE/sub" --content "$CONTENT" "$@"
+}
+
+add_plain() { # [OPTION...]: a stock directory storage to copy from and to
+    on1 pvesm add dir plain --path "$STORE/plain" --content "$CONTENT" "$@"
+}
+
+two_nodes() { # what most files want: both nodes up, both storages there
+    make_store
+    blockio_bind
+    up pve1 pve2
+    blockio_install pve1 pve2
+    must "add storage of type $TYPE" add_subject --shared 1
+    must 'add a stock directory storage' add_plain
+}
+
+one_node() {
+    make_store
+    blockio_bind
+    up pve1
+    blockio_install pve1
+    must "add storage of type $TYPE" add_subject --shared 1
+    must 'add a stock directory storage' add_plain
+}
+
+# --- only for blockio: the files at their installed places, and the service on every node
+
+blockio_bind() {
+    [ "$SUBJECT" = blockio ] || return 0
+    NODE_BIN=${PVE_TEST_NODE:-$(readlink -f "$(command -v node)")}
+    [ -x "$NODE_BIN" ] || skip_all 'no node binary; name one in PVE_TEST_NODE'
+    local f
+    for f in dist/pve-blockio.cjs dist/manifest.json perl/lib/PVE/Storage/Custom/BlockioPlugin.pm; do
+        [ -e "$project/$f" ] || skip_all "$f is missing: build the project first"
+    done
+    PVE_BIND=$STORE:$NODE_BIN
+}
+
+blockio_install() { # NODE...
+    [ "$SUBJECT" = blockio ] || return 0
+    local n
+    for n; do
+        blockio_copy "$n" || { fail "install on $n" "$OUT"; finish; exit 1; }
+        service_start "$n" || { fail "service starts on $n" "$(service_log "$n")"; finish; exit 1; }
+    done
+}
+
+blockio_copy() { # NODE
+    run "blockio_tar_to" "$1"
+}
+
+blockio_tar_to() {
+    local addon=()
+    [ ! -e "$project/dist/blockio.node" ] || addon=(blockio.node)
+    tar -C "$project/perl/lib" -c . | on "$1" tar -x --no-same-owner -C /usr/share/perl5 &&
+        tar -C "$project/dist" -c pve-blockio.cjs manifest.json "${addon[@]}" |
+        on "$1" sh -c 'mkdir -p /usr/lib/pve-blockio && tar -x --no-same-owner -C /usr/lib/pve-blockio' &&
+        printf '#!/bin/sh\nexec %s /usr/lib/pve-blockio/pve-blockio.cjs "$@"\n' "$NODE_BIN" |
+        on "$1" sh -c 'cat >/usr/bin/pve-blockio && chmod 755 /usr/bin/pve-blockio'
+}
+
+service_start() { # NODE
+    on "$1" sh -c 'mkdir -p /run/pve-blockio /var/log/pve-blockio
+        setsid pve-blockio serve --socket /run/pve-blockio/bridge.sock </dev/null >>/var/log/pve-blockio/log 2>&1 &
+        echo $! >/run/pve-blockio/test.pid
+        i=0
+        until [ -S /run/pve-blockio/bridge.sock ]; do
+            i=$((i + 1)); [ $i -lt 100 ] && kill -0 "$(cat /run/pve-blockio/test.pid)" || exit 1
+            sleep 0.1
+        done' 2>>"$LOG"
+}
+
+service_pid() { on "$1" cat /run/pve-blockio/test.pid; }
+service_log() { on "$1" tail -n 20 /var/log/pve-blockio/log; }
+
+service_kill() { # NODE SIGNAL
+    kill -"$2" "$(service_pid "$1")"
+}
+
+service_stop() { # NODE: gone, with its socket
+    local pid i
+    pid=$(service_pid "$1") || return
+    kill -TERM "$pid" 2>/dev/null
+    for ((i = 0; i < 100; i++)); do [ -d "/proc/$pid" ] || break; sleep 0.1; done
+    [ ! -d "/proc/$pid" ] || kill -KILL "$pid"
+    on "$1" rm -f /run/pve-blockio/bridge.sock
+}
