@@ -1,0 +1,405 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: AGPL-3.0-or-later
+
+# Calls to a service that behaves, one that does not, and one that is not there.
+
+use v5.36;
+
+use FindBin;
+use lib map { /\A(.+)\z/ } "$FindBin::Bin/lib", "$FindBin::Bin/../lib";
+
+use POSIX ();
+use Socket qw(MSG_NOSIGNAL);
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+use Blockio::Test;
+
+use PVE::Storage::Custom::Blockio::Client;
+
+my sub request($method, $args = {}, $deadline_ms = 10_000) {
+    return PVE::Storage::Custom::Blockio::Client::request($method, 's1', {}, $args, $deadline_ms);
+}
+
+# 'result: ...' or 'code: message'
+my sub outcome(@call) {
+    my ($result, $error) = request(@call);
+    return $error ? "$error->{code}: $error->{message}" : "result: $result";
+}
+
+my sub connections($service) {
+    my %seen = map { $_->{connection} => 1 } grep { $_->{method} } requests($service);
+    return scalar(keys %seen);
+}
+
+my sub calls($service) {
+    return map { $_->{method} } grep { $_->{method} } requests($service);
+}
+
+my sub fresh($handlers, %options) {
+    PVE::Storage::Custom::Blockio::Client::disconnect();
+    return start_service($handlers, %options);
+}
+
+# Answers each call with a text in place of a proper line, and closes the connection.
+my sub answer_with($text) {
+    return sub ($request) {
+        return sub ($fh, $id) {
+            send($fh, $text =~ s/ID/$id/gr, MSG_NOSIGNAL) if $text ne '';
+            return 0;
+        };
+    };
+}
+
+my $echo = sub ($request) { $request->{args}->{text} // 'pong' };
+
+subtest 'a service that behaves' => sub {
+    my $service = fresh({
+        ping => $echo,
+        free_image => sub { die "busy: volume is in\nuse\n" },
+        status => sub { die "strange: x\n" },
+    });
+    is(outcome('ping'), 'result: pong', 'a call gets its result');
+    is(outcome('ping', { text => "\x{e4}\x{2028}" }), "result: \x{e4}\x{2028}", 'UTF-8 goes there and back');
+    is(outcome('free_image'), 'busy: volume is in use', 'an error has its code, and is one line');
+    is(outcome('status'), 'internal: x', 'a code that nobody knows is internal');
+    is(outcome('ping'), 'result: pong', 'an error leaves the connection usable');
+    is(connections($service), 1, 'all calls went through one connection');
+    my ($first) = requests($service);
+    is_deeply(
+        [$first->@{qw(method storeid deadlineMs)}],
+        ['ping', 's1', 10_000], 'the request has method, storage and deadline',
+    );
+    my %ids = map { $_->{id} => 1 } requests($service);
+    is(scalar(keys %ids), 5, 'each call has its own id');
+    stop_service($service);
+};
+
+subtest 'long lines' => sub {
+    my $service = fresh({ ping => $echo, status => sub { return 'y' x (5 * 1024 * 1024) } });
+    my $text = 'x' x (3 * 1024 * 1024);
+    is(outcome('ping', { text => $text }), "result: $text", '3 MiB go there and back');
+    like(outcome('ping', { text => $text x 2 }), qr/\Ainvalid: /, 'no request above 4 MiB is sent');
+    like(outcome('status'), qr/\Ainternal: .* overlong reply/, 'no reply above 4 MiB is taken');
+    is(outcome('ping'), 'result: pong', 'the next call works');
+    stop_service($service);
+};
+
+subtest 'a service that is not there' => sub {
+    PVE::Storage::Custom::Blockio::Client::disconnect();
+    my $help = qr/check 'systemctl status pve-blockio\.service'/;
+    my $start = time();
+    local $ENV{PVE_BLOCKIO_SOCKET} = scratch_dir() . '/none.sock';
+    like(outcome('ping'), qr/\Aunreachable: .* is not running; $help/, 'no socket');
+    my $service = start_service({ ping => $echo });
+    stop_service($service);
+    like(outcome('ping'), qr/\Aunreachable: .* is not running; $help/, 'nobody listens');
+    local $ENV{PVE_BLOCKIO_SOCKET} = undef;
+    like(outcome('ping'), qr/\Aunreachable: .* is not running/, 'the default socket')
+        if !-e '/run/pve-blockio/bridge.sock';
+    cmp_ok(time() - $start, '<', 1, 'that is said at once');
+};
+
+for my $case (
+    ['closes without an answer', '', qr/unreachable: .* closed the connection without/],
+    ['dies within a line', '{"id":ID,"res', qr/unreachable: .* in the middle/],
+    ['dies while it works', qq({"id":ID,"working":true}\n), qr/unreachable: .* in the middle/],
+    ['sends no JSON', "hello\n", qr/internal: .* unreadable/],
+    ['sends an empty line', "\n", qr/internal: .* unreadable/],
+    ['sends a list', "[ID]\n", qr/internal: .* unreadable/],
+    ['sends invalid UTF-8', qq({"id":ID,"result":"\xff"}\n), qr/internal: .* unreadable/],
+    ['answers another call', qq({"id":99999,"result":1}\n), qr/internal: .* unreadable/],
+    ['answers no call', qq({"result":1}\n), qr/internal: .* unreadable/],
+    ['answers with neither result nor error', qq({"id":ID}\n), qr/internal: .* unreadable/],
+    ['sends an error without a code', qq({"id":ID,"error":{}}\n), qr/internal: no message/],
+    ['sends an error that is none', qq({"id":ID,"error":"x"}\n), qr/internal: .* unreadable/],
+    ['nests deeply', '[' x 1000 . "\n", qr/internal: .* unreadable/],
+) {
+    my ($title, $text, $expected) = $case->@*;
+    my $service = fresh({ ping => answer_with($text), status => $echo });
+    like(outcome('ping'), qr/\A$expected/, "a service that $title");
+    is(outcome('status'), 'result: pong', '... is asked again by the next call');
+    is(scalar(calls($service)), 2, '... and was not asked twice for the first');
+    stop_service($service);
+}
+
+subtest 'data behind a reply' => sub {
+    my $service = fresh({
+        ping => sub ($request) {
+            return sub ($fh, $id) {
+                my $line = qq({"id":$id,"result":"a"}\n);
+                return send($fh, $line . $line, MSG_NOSIGNAL);
+            };
+        },
+    });
+    is(outcome('ping'), 'result: a', 'the first reply counts');
+    is(outcome('ping'), 'result: a', 'the second is not taken for that of the next call');
+    is(connections($service), 2, 'the connection was given up');
+    stop_service($service);
+};
+
+subtest 'a service that was restarted between two calls' => sub {
+    for my $case (['ping', {}], ['alloc_image', {}]) {
+        my ($method, $args) = $case->@*;
+        my $service = fresh({ ping => $echo });
+        is(outcome('ping'), 'result: pong', 'a connection is there');
+        stop_service($service);
+        $service = start_service({ $method => $echo }, base => $service->{base});
+        is(outcome($method, $args), 'result: pong', "$method goes through, as nothing was sent yet");
+        stop_service($service);
+    }
+};
+
+# The service takes the request on a kept connection and ends without any answer.
+for my $case (
+    ['free_image', {}, 'result: pong', 'repeated'],
+    ['alloc_image', { name => 'vm-100-disk-0.raw' }, 'result: pong', 'repeated'],
+    ['alloc_image', { name => undef }, qr/unreachable: .* in the middle/, 'not repeated'],
+    ['clone_image', { volname => 'x' }, qr/unreachable: .* in the middle/, 'not repeated'],
+    ['rename_volume', { name => undef }, qr/unreachable: .* in the middle/, 'not repeated'],
+    ['rename_volume', { name => 'vm-101-disk-0.raw' }, 'result: pong', 'repeated'],
+) {
+    my ($method, $args, $expected, $what) = $case->@*;
+    my $title = "$method " . (defined($args->{name}) ? 'with' : 'without') . ' a name';
+    my $count = 0;
+    my $service = fresh({
+        ping => $echo,
+        $method => sub ($request) {
+            return $count++ ? 'pong' : sub { 0 };
+        },
+    });
+    outcome('ping');
+    my $got = outcome($method, $args);
+    ref($expected)
+        ? like($got, qr/\A$expected/, "$title is $what")
+        : is($got, $expected, "$title is $what");
+    is(scalar(grep { $_ eq $method } calls($service)), $what eq 'repeated' ? 2 : 1, '... indeed');
+    stop_service($service);
+}
+
+subtest 'an alarm of the caller' => sub {
+    my $slow = sub ($request) {
+        return sub ($fh, $id) {
+            for (1 .. 20) {
+                sleep(0.1);
+                send($fh, qq({"id":$id,"working":true}\n), MSG_NOSIGNAL) or return 0;
+            }
+            return send($fh, qq({"id":$id,"result":"late"}\n), MSG_NOSIGNAL);
+        };
+    };
+    my $service = fresh({ ping => $echo, alloc_image => $slow });
+    local $SIG{ALRM} = sub { die "my alarm\n" };
+
+    my $start = time();
+    alarm(1);
+    my $got = dies_with(sub { outcome('alloc_image') });
+    alarm(0);
+    is($got, "my alarm\n", 'goes off during a call, unchanged');
+    cmp_ok(time() - $start, '<', 1.5, '... at its time');
+    is(outcome('ping'), 'result: pong', 'the next call gets its own result');
+    is(connections($service), 2, '... on a connection of its own');
+    ok((grep { $_->{closed} && $_->{connection} == 1 } requests($service)),
+        'the service has seen the end of the first one');
+
+    alarm(20);
+    outcome('ping');
+    my $left = alarm(0);
+    cmp_ok($left, '>', 17, 'an alarm that did not go off is still pending after a call');
+
+    my $exception = { some => 'object' };
+    local $SIG{ALRM} = sub { die $exception };
+    alarm(1);
+    eval { outcome('alloc_image') };
+    my $err = $@;
+    alarm(0);
+    is($err, $exception, 'an exception that is an object is passed through');
+    local $SIG{ALRM} = sub { };
+    alarm(1);
+    is(outcome('alloc_image'), 'result: late', 'a handler that returns does not disturb');
+    stop_service($service);
+};
+
+subtest 'a fork' => sub {
+    my $service = fresh({ ping => $echo });
+    outcome('ping', { text => 'parent' });
+    my $got = in_child(sub { [map { outcome('ping', { text => "child $_" }) } 1 .. 3] });
+    is_deeply($got, [map { "result: child $_" } 1 .. 3], 'the child gets its own results');
+    is(outcome('ping', { text => 'parent' }), 'result: parent', 'the parent gets its own');
+    my @log = requests($service);
+    my %of = map { $_->{args}->{text} => $_->{connection} } grep { $_->{method} } @log;
+    isnt($of{'child 1'}, $of{parent}, 'the child has a connection of its own');
+    is($of{'child 1'}, $of{'child 3'}, '... and keeps it');
+    is(scalar(grep { $_->{method} && $_->{connection} == $of{parent} } @log),
+        2, 'the parent has kept its connection');
+    ok(!(grep { $_->{closed} && $_->{connection} == $of{parent} } @log),
+        '... which the child did not close');
+
+    # both at the same time
+    my @pids;
+    for my $number (1 .. 5) {
+        my $pid = fork() // die "fork: $!\n";
+        if (!$pid) {
+            my $wrong = grep { outcome('ping', { text => "$number/$_" }) ne "result: $number/$_" }
+                1 .. 50;
+            POSIX::_exit($wrong ? 1 : 0);
+        }
+        push @pids, $pid;
+    }
+    my $wrong = grep { outcome('ping', { text => "p$_" }) ne "result: p$_" } 1 .. 50;
+    is($wrong, 0, 'the parent never gets a result of a child');
+    is(scalar(grep { waitpid($_, 0); $? } @pids), 0, '... nor the other way round');
+    stop_service($service);
+};
+
+subtest 'a program that is started' => sub {
+    my $service = fresh({ ping => $echo });
+    outcome('ping');
+    local $^F = 100;
+    local $ENV{PATH} = '/usr/bin:/bin';
+    delete local @ENV{qw(IFS CDPATH ENV BASH_ENV)};
+    open(my $list, '-|', '/bin/ls', '-l', '/proc/self/fd') or die "ls: $!\n";
+    my @sockets = grep { /socket:/ } <$list>;
+    close($list) or die "ls failed\n";
+    open(my $own, '-|', '/bin/ls', '-l', "/proc/$$/fd") or die "ls: $!\n";
+    my @ours = grep { /socket:/ } <$own>;
+    close($own) or die "ls failed\n";
+    cmp_ok(scalar(@ours), '>', scalar(@sockets), 'does not inherit the connection');
+    stop_service($service);
+};
+
+subtest 'SIGPIPE reset to its default, as in task workers' => sub {
+    my $service = fresh({ ping => answer_with(qq({"id":ID,"result":"a"}\n)) });
+    my $got = in_child(sub {
+        local $SIG{PIPE} = 'DEFAULT';
+        my @results = map { outcome('ping') } 1 .. 3;
+        # the service is gone in the middle of a long request
+        kill('TERM', $service->{pid});
+        push @results, outcome('ping', { text => 'x' x 3_000_000 });
+        return [@results, $SIG{PIPE}];
+    });
+    is_deeply([$got->@[0 .. 2]], [('result: a') x 3], 'a closed connection does not kill');
+    like($got->[3], qr/\Aunreachable: /, '... nor does a service that went away');
+    is($got->[4], 'DEFAULT', '... and the handler is as it was');
+    stop_service($service);
+};
+
+# What takes its time, all at the same time
+{
+    my $hung = sub ($request) { return sub { 1 } };
+    my $working = sub ($seconds) {
+        return sub ($request) {
+            return sub ($fh, $id) {
+                for (1 .. $seconds) {
+                    sleep(1);
+                    send($fh, qq({"id":$id,"working":true}\n), MSG_NOSIGNAL) or return 0;
+                }
+                return send($fh, qq({"id":$id,"result":"done"}\n), MSG_NOSIGNAL);
+            };
+        };
+    };
+    my sub timed($code) {
+        my $start = time();
+        my $result = $code->();
+        return [$result, time() - $start];
+    }
+    my %slow = (
+        hung => sub {
+            fresh({ ping => $hung, free_image => $hung, status => $echo });
+            my $first = timed(sub { outcome('free_image', {}, 60_000) });
+            my $probe = timed(sub { outcome('status', {}, 4_000) });
+            return [$first, $probe, timed(sub { outcome('status', {}, 10_000) })];
+        },
+        trickle => sub {
+            # bytes without a line are silence as well
+            fresh({
+                ping => sub ($request) {
+                    return sub ($fh, $id) {
+                        for (1 .. 12) {
+                            sleep(0.5);
+                            send($fh, ' ', MSG_NOSIGNAL) or return 0;
+                        }
+                        return 1;
+                    };
+                },
+            });
+            return timed(sub { outcome('ping', {}, 60_000) });
+        },
+        deaf => sub {
+            # accepted by the kernel, by nobody else
+            fresh({}, deaf => 1);
+            return timed(sub { outcome('ping', {}, 60_000) });
+        },
+        full => sub {
+            # not even that: the queue of the listening socket is full
+            my $service = fresh({}, deaf => 1, backlog => 0);
+            my @waiting;
+            for (1 .. 5) {
+                socket(my $fh, Socket::AF_UNIX(), Socket::SOCK_STREAM() | Socket::SOCK_NONBLOCK(), 0)
+                    or die "socket: $!\n";
+                push @waiting, $fh;
+                connect($fh, Socket::pack_sockaddr_un("$service->{base}.sock")) or last;
+            }
+            return timed(sub { outcome('ping', {}, 60_000) });
+        },
+        working => sub {
+            fresh({ ping => $working->(6) });
+            return timed(sub { outcome('ping', {}, 60_000) });
+        },
+        overdue => sub {
+            fresh({ ping => $working->(8) });
+            return timed(sub { outcome('ping', {}, 1_000) });
+        },
+    );
+    my %reader;
+    for my $name (sort keys %slow) {
+        pipe($reader{$name}, my $writer) or die "pipe: $!\n";
+        my $pid = fork() // die "fork: $!\n";
+        next if $pid;
+        my $result = eval { $slow{$name}->() } // "died: $@";
+        print {$writer} JSON->new->encode([$result]);
+        close($writer) or POSIX::_exit(1);
+        exit(0);
+    }
+    my %got = map {
+        my $fh = $reader{$_};
+        ($_ => JSON->new->decode(do { local $/ = undef; <$fh> })->[0])
+    } keys %reader;
+
+    my sub is_silent($name, $result) {
+        like($result->[0], qr/\Aunreachable: .* does not answer; check/, "$name: no answer");
+        cmp_ok($result->[1], '>', 3.5, '... which takes four seconds to see');
+        cmp_ok($result->[1], '<', 5, '... and no more');
+        return;
+    }
+    is_silent('a hung service', $got{hung}->[0]);
+    like($got{hung}->[1]->[0], qr/\Aunreachable: .* a moment ago/,
+        'a probe right after that does not wait again');
+    cmp_ok($got{hung}->[1]->[1], '<', 0.5, '... at all');
+    is($got{hung}->[2]->[0], 'result: pong', 'any other call does ask');
+    is_silent('single bytes', $got{trickle});
+    is_silent('nobody accepts', $got{deaf});
+    is_silent('no room in the queue', $got{full});
+    is($got{working}->[0], 'result: done', 'a service that works may take its time');
+    cmp_ok($got{working}->[1], '>', 5.5, '... longer than a silent one');
+    like($got{overdue}->[0], qr/\Aunreachable: .* no result in time/, 'up to the deadline');
+    cmp_ok($got{overdue}->[1], '<', 3, '... and a second');
+}
+
+subtest 'deadlines' => sub {
+    my sub deadline(@arguments) {
+        return PVE::Storage::Custom::Blockio::Client::deadline_ms(@arguments);
+    }
+    is(deadline($_), 4_000, "$_ is a probe") for qw(status check_connection activate_storage);
+    is(deadline('list_images'), 10_000, 'reading');
+    is(deadline('volume_size_info', 0, 3), 3_000, 'the caller can shorten it');
+    is(deadline('volume_size_info', 0, 30), 10_000, '... not extend it');
+    cmp_ok(deadline($_, 1), '<', 60_000, "$_ ends before PVE's lock")
+        for qw(alloc_image free_image clone_image create_base rename_volume);
+    cmp_ok(deadline($_, 0), '>=', 600_000, "$_ has time without that lock")
+        for qw(alloc_image free_image clone_image create_base rename_volume volume_resize);
+    cmp_ok(deadline('volume_resize', 1), '>=', 600_000, 'what PVE does not lock has time');
+    cmp_ok(deadline($_), '<', 60_000, "$_ ends before the lock of storage.cfg")
+        for qw(on_add_hook on_update_hook on_delete_hook);
+};
+
+done_testing();
