@@ -27,9 +27,10 @@ export class BridgeClient {
     private readonly socket: Socket,
     private readonly path: string,
   ) {
-    createInterface({ input: socket, crlfDelay: Number.POSITIVE_INFINITY }).on("line", (line) =>
-      this.#receive(line),
-    );
+    const lines = createInterface({ input: socket, crlfDelay: Number.POSITIVE_INFINITY });
+    lines.on("line", (line) => this.#receive(line));
+    // The interface repeats the socket's errors, which are dealt with below.
+    lines.on("error", () => {});
     socket.on("close", () => this.#lost());
     socket.on("error", () => this.#lost());
   }
