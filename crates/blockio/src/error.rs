@@ -64,9 +64,12 @@ impl ErrorKind {
             Errno::NOSPC | Errno::DQUOT => Self::NoSpace,
             Errno::TIMEDOUT => Self::Timeout,
             Errno::OPNOTSUPP | Errno::NOTTY | Errno::NOSYS => Self::Unsupported,
-            Errno::INVAL | Errno::NAMETOOLONG | Errno::ISDIR | Errno::NOTDIR | Errno::FBIG | Errno::BADF => {
-                Self::Invalid
-            }
+            Errno::INVAL
+            | Errno::NAMETOOLONG
+            | Errno::ISDIR
+            | Errno::NOTDIR
+            | Errno::FBIG
+            | Errno::BADF => Self::Invalid,
             Errno::CONNREFUSED
             | Errno::CONNRESET
             | Errno::HOSTUNREACH
@@ -104,13 +107,19 @@ pub struct Error {
 impl Error {
     /// An error of `kind` with a complete message.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: one_line(message.into()) }
+        Self {
+            kind,
+            message: one_line(message.into()),
+        }
     }
 
     /// The failure of a system call; `what` is "operation object".
     pub fn os(what: impl fmt::Display, errno: Errno) -> Self {
         let kind = ErrorKind::of(errno);
-        Self::new(kind, format!("{what}: {}{}", describe(errno), kind.advice()))
+        Self::new(
+            kind,
+            format!("{what}: {}{}", describe(errno), kind.advice()),
+        )
     }
 
     /// Malformed data or request.
@@ -165,7 +174,9 @@ fn describe(errno: Errno) -> String {
 /// Paths may hold any byte; a task log must get one line.
 fn one_line(text: String) -> String {
     if text.chars().any(char::is_control) {
-        text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+        text.chars()
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .collect()
     } else {
         text
     }
@@ -188,7 +199,11 @@ mod tests {
     #[test]
     fn unreachable_is_never_absent() {
         for errno in [Errno::STALE, Errno::IO, Errno::NXIO, Errno::NODEV] {
-            assert_eq!(Error::os("stat x", errno).kind(), ErrorKind::Unreachable, "{errno:?}");
+            assert_eq!(
+                Error::os("stat x", errno).kind(),
+                ErrorKind::Unreachable,
+                "{errno:?}"
+            );
         }
         assert_eq!(Error::os("stat x", Errno::NOENT).kind(), ErrorKind::Absent);
     }

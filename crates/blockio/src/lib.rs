@@ -14,7 +14,8 @@ mod sys;
 #[cfg(test)]
 mod testing;
 
-#[cfg(feature = "addon")]
+// Not in the unit tests: they have no Node to register with.
+#[cfg(all(feature = "addon", not(test)))]
 mod napi;
 
 pub use error::{Error, ErrorKind, Result};

@@ -4,13 +4,16 @@
 //! Errors are `Error` objects whose `code` is one of `absent exists busy refused unreachable no-space timeout
 //! unsupported invalid internal cancelled`. Sizes are `bigint` and in bytes.
 
-#![allow(clippy::needless_pass_by_value, reason = "napi hands over owned arguments")]
+#![allow(
+    clippy::needless_pass_by_value,
+    clippy::trivially_copy_pass_by_ref,
+    reason = "napi decides how arguments are handed over"
+)]
 
 use std::any::Any;
 use std::num::NonZeroU64;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
 use std::time::Duration;
 
 use napi::bindgen_prelude::{BigInt, FnArgs, Object, ObjectRef, ToNapiValue};
@@ -19,7 +22,9 @@ use napi::{Env, JsError, Status};
 use napi_derive::napi;
 
 use crate::fs::{Prealloc, ReflinkOptions};
-use crate::stream::{Cancel, Control, ExportOptions, ImportOptions, Meter, Progress, Summary, TargetKind, Ticker};
+use crate::stream::{
+    Cancel, Control, ExportOptions, ImportOptions, Meter, Progress, Summary, TargetKind, Ticker,
+};
 use crate::{Error, ErrorKind};
 
 /// Progress is reported this often.
@@ -30,7 +35,8 @@ type Result<T> = std::result::Result<T, napi::Error<Code>>;
 
 /// `(bytes, seconds)`, called without a reply; dropped rather than queued when JavaScript is busy; does not keep the
 /// process alive.
-type OnProgress = ThreadsafeFunction<FnArgs<(BigInt, f64)>, (), FnArgs<(BigInt, f64)>, Status, false, true, 1>;
+type OnProgress =
+    ThreadsafeFunction<FnArgs<(BigInt, f64)>, (), FnArgs<(BigInt, f64)>, Status, false, true, 1>;
 
 /// An [`ErrorKind`] as napi wants it: its text becomes `error.code`.
 pub struct Code(ErrorKind);
@@ -118,15 +124,18 @@ pub struct ExportRawOptions {
 pub fn export_raw(
     env: &Env,
     options: ExportRawOptions,
-    #[napi(ts_arg_type = "(bytes: bigint, seconds: number) => void")] on_progress: Option<OnProgress>,
+    #[napi(ts_arg_type = "(bytes: bigint, seconds: number) => void")] on_progress: Option<
+        OnProgress,
+    >,
 ) -> Result<StreamHandle> {
     let export = ExportOptions {
-        source: PathBuf::from(options.source),
-        sink: duplicate(options.sink_fd)?,
         digest: options.digest.unwrap_or(false),
         rate: rate(options.rate_limit.as_ref())?,
+        ..ExportOptions::new(options.source.into(), duplicate(options.sink_fd)?)
     };
-    stream(env, on_progress, move |control| crate::stream::export(export, control))
+    stream(env, on_progress, move |control| {
+        crate::stream::export(export, control)
+    })
 }
 
 /// Where `importRaw` writes.
@@ -163,24 +172,38 @@ pub struct ImportRawOptions {
 pub fn import_raw(
     env: &Env,
     options: ImportRawOptions,
-    #[napi(ts_arg_type = "(bytes: bigint, seconds: number) => void")] on_progress: Option<OnProgress>,
+    #[napi(ts_arg_type = "(bytes: bigint, seconds: number) => void")] on_progress: Option<
+        OnProgress,
+    >,
 ) -> Result<StreamHandle> {
     let kind = match options.target.kind.as_str() {
         "create" => TargetKind::Create,
         "file" => TargetKind::File,
         "device" => TargetKind::Device,
-        other => return Err(Error::invalid(format!("import: no kind of target is called {other}")).into()),
+        other => {
+            return Err(
+                Error::invalid(format!("import: no kind of target is called {other}")).into(),
+            );
+        }
     };
     let import = ImportOptions {
-        stream: duplicate(options.source_fd)?,
-        size: options.size.as_ref().map(|size| bytes("size", size)).transpose()?,
-        kind,
-        path: PathBuf::from(options.target.path),
+        size: options
+            .size
+            .as_ref()
+            .map(|size| bytes("size", size))
+            .transpose()?,
         zeroed: options.zeroed,
         digest: options.digest.unwrap_or(false),
         rate: rate(options.rate_limit.as_ref())?,
+        ..ImportOptions::new(
+            duplicate(options.source_fd)?,
+            kind,
+            options.target.path.into(),
+        )
     };
-    stream(env, on_progress, move |control| crate::stream::import(import, control))
+    stream(env, on_progress, move |control| {
+        crate::stream::import(import, control)
+    })
 }
 
 /// Reads the header of a `raw+size` stream, and nothing behind it: the size in bytes. `fd` is duplicated; the
@@ -188,42 +211,50 @@ pub fn import_raw(
 #[napi(ts_return_type = "Promise<bigint> & { cancel(): void }")]
 pub fn read_header(env: &Env, fd: i32) -> Result<Object<'_>> {
     let stream = duplicate(fd)?;
-    cancellable(env, move |cancel| crate::stream::read_header(stream, cancel).map(BigInt::from))
+    cancellable(env, move |cancel| {
+        crate::stream::read_header(stream, cancel).map(BigInt::from)
+    })
 }
 
 /// Creates a file of `size` bytes that reads as zeros, with permission bits `mode`. It appears complete or not at
 /// all; `exists` when the name is taken. `cancel()` of the promise stops it.
 #[napi(ts_return_type = "Promise<void> & { cancel(): void }")]
-pub fn create_file<'env>(
-    env: &'env Env,
+pub fn create_file(
+    env: &Env,
     path: String,
     size: BigInt,
     #[napi(ts_arg_type = "'off' | 'falloc' | 'full'")] prealloc: String,
     mode: u32,
-) -> Result<Object<'env>> {
+) -> Result<Object<'_>> {
     let size = bytes("size", &size)?;
     let prealloc = prealloc_of(&prealloc)?;
-    cancellable(env, move |cancel| crate::fs::create_file(path.as_ref(), size, prealloc, mode, cancel))
+    cancellable(env, move |cancel| {
+        crate::fs::create_file(path.as_ref(), size, prealloc, mode, cancel)
+    })
 }
 
 /// Extends a file to `size` bytes; the new part reads as zeros. Undone when it fails. `invalid` when the file is
 /// larger. `cancel()` of the promise stops it.
 #[napi(ts_return_type = "Promise<void> & { cancel(): void }")]
-pub fn grow_file<'env>(
-    env: &'env Env,
+pub fn grow_file(
+    env: &Env,
     path: String,
     size: BigInt,
     #[napi(ts_arg_type = "'off' | 'falloc' | 'full'")] prealloc: String,
-) -> Result<Object<'env>> {
+) -> Result<Object<'_>> {
     let size = bytes("size", &size)?;
     let prealloc = prealloc_of(&prealloc)?;
-    cancellable(env, move |cancel| crate::fs::grow_file(path.as_ref(), size, prealloc, cancel))
+    cancellable(env, move |cancel| {
+        crate::fs::grow_file(path.as_ref(), size, prealloc, cancel)
+    })
 }
 
 /// Renames a file or directory, durably; `exists` when the new name is taken.
 #[napi(ts_return_type = "Promise<void>")]
 pub fn rename_exclusive(env: &Env, from: String, to: String) -> Result<Object<'_>> {
-    promise(env, move || crate::fs::rename_exclusive(from.as_ref(), to.as_ref()))
+    promise(env, move || {
+        crate::fs::rename_exclusive(from.as_ref(), to.as_ref())
+    })
 }
 
 /// How `reflink` copies.
@@ -240,13 +271,15 @@ pub struct ReflinkFlags {
 /// Copies a file by sharing its blocks; the copy appears complete or not at all. `unsupported` when the file system
 /// cannot do that, `exists` when the name is taken and `replace` is false.
 #[napi(ts_return_type = "Promise<void>")]
-pub fn reflink<'env>(env: &'env Env, source: String, copy: String, flags: ReflinkFlags) -> Result<Object<'env>> {
+pub fn reflink(env: &Env, source: String, copy: String, flags: ReflinkFlags) -> Result<Object<'_>> {
     let options = ReflinkOptions {
         replace: flags.replace,
         read_only: flags.readonly.unwrap_or(false),
         mode: flags.mode,
     };
-    promise(env, move || crate::fs::reflink(source.as_ref(), copy.as_ref(), options))
+    promise(env, move || {
+        crate::fs::reflink(source.as_ref(), copy.as_ref(), options)
+    })
 }
 
 /// True when files of this directory can share blocks, found out on two nameless files.
@@ -295,7 +328,9 @@ pub fn set_immutable(env: &Env, path: String, on: bool) -> Result<Object<'_>> {
 /// Size of a block device or regular file.
 #[napi(ts_return_type = "Promise<bigint>")]
 pub fn block_size(env: &Env, path: String) -> Result<Object<'_>> {
-    promise(env, move || crate::fs::block_size(path.as_ref()).map(BigInt::from))
+    promise(env, move || {
+        crate::fs::block_size(path.as_ref()).map(BigInt::from)
+    })
 }
 
 /// The loop devices whose backing file is `path`.
@@ -303,7 +338,10 @@ pub fn block_size(env: &Env, path: String) -> Result<Object<'_>> {
 pub fn loop_devices_of(env: &Env, path: String) -> Result<Object<'_>> {
     promise(env, move || {
         let devices = crate::fs::loop_devices_of(path.as_ref())?;
-        Ok(devices.into_iter().map(|device| device.to_string_lossy().into_owned()).collect::<Vec<_>>())
+        Ok(devices
+            .into_iter()
+            .map(|device| device.to_string_lossy().into_owned())
+            .collect::<Vec<_>>())
     })
 }
 
@@ -324,17 +362,23 @@ fn stream(
 }
 
 fn ticker(meter: Meter, callback: OnProgress) -> Ticker {
-    Ticker::start(meter, PROGRESS_INTERVAL, move |Progress { bytes, elapsed }| {
-        let arguments = FnArgs { data: (BigInt::from(bytes), elapsed.as_secs_f64()) };
-        callback.call(arguments, ThreadsafeFunctionCallMode::NonBlocking);
-    })
+    Ticker::start(
+        meter,
+        PROGRESS_INTERVAL,
+        move |Progress { bytes, elapsed }| {
+            let arguments = FnArgs {
+                data: (BigInt::from(bytes), elapsed.as_secs_f64()),
+            };
+            callback.call(arguments, ThreadsafeFunctionCallMode::NonBlocking);
+        },
+    )
 }
 
 /// As [`promise`]; the promise has a method `cancel`.
-fn cancellable<'env, T: ToNapiValue + Send + 'static>(
-    env: &'env Env,
+fn cancellable<T: ToNapiValue + Send + 'static>(
+    env: &Env,
     work: impl FnOnce(&Cancel) -> crate::Result<T> + Send + 'static,
-) -> Result<Object<'env>> {
+) -> Result<Object<'_>> {
     let cancel = Cancel::default();
     let shared = cancel.clone();
     let mut result = promise(env, move || work(&shared))?;
@@ -349,30 +393,44 @@ fn cancellable<'env, T: ToNapiValue + Send + 'static>(
 }
 
 /// Runs `work` on a thread of its own; the promise takes its result. A panic becomes an error.
-fn promise<'env, T: ToNapiValue + Send + 'static>(
-    env: &'env Env,
+fn promise<T: ToNapiValue + Send + 'static>(
+    env: &Env,
     work: impl FnOnce() -> crate::Result<T> + Send + 'static,
-) -> Result<Object<'env>> {
-    let (deferred, promise) = env.create_deferred::<T, Box<dyn FnOnce(Env) -> napi::Result<T>>>().map_err(from_napi)?;
+) -> Result<Object<'_>> {
+    let (deferred, promise) = env
+        .create_deferred::<T, Box<dyn FnOnce(Env) -> napi::Result<T>>>()
+        .map_err(from_napi)?;
     let settle = move |result: crate::Result<T>| {
         deferred.resolve(Box::new(move |env| {
-            result.map_err(|error| napi::Error::from(JsError::from(napi::Error::from(error)).into_unknown(env)))
+            result.map_err(|error| {
+                napi::Error::from(JsError::from(napi::Error::from(error)).into_unknown(env))
+            })
         }));
     };
     let undo = settle.clone();
     let run = move || {
-        let result = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(panicked(&*panic)));
+        let result =
+            catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(panicked(&*panic)));
         settle(result);
     };
-    if let Err(error) = std::thread::Builder::new().name("blockio".into()).spawn(run) {
+    if let Err(error) = std::thread::Builder::new()
+        .name("blockio".into())
+        .spawn(run)
+    {
         undo(Err(Error::internal(format!("start a thread: {error}"))));
     }
     Ok(promise)
 }
 
 fn panicked(panic: &(dyn Any + Send)) -> Error {
-    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    Error::internal(format!("defect in the native part: {}", text.unwrap_or("no message")))
+    let text = panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    Error::internal(format!(
+        "defect in the native part: {}",
+        text.unwrap_or("no message")
+    ))
 }
 
 fn from_napi(error: napi::Error) -> napi::Error<Code> {
@@ -382,17 +440,22 @@ fn from_napi(error: napi::Error) -> napi::Error<Code> {
 /// A descriptor of our own, so that JavaScript cannot close it while a thread works on it.
 fn duplicate(fd: i32) -> crate::Result<OwnedFd> {
     if fd < 0 {
-        return Err(Error::invalid(format!("use descriptor {fd}: it is not open")));
+        return Err(Error::invalid(format!(
+            "use descriptor {fd}: it is not open"
+        )));
     }
     // SAFETY: the descriptor is only used for this call, which fails if it is not open.
     let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
-    rustix::io::fcntl_dupfd_cloexec(borrowed, 3).map_err(|errno| Error::os(format!("use descriptor {fd}"), errno))
+    rustix::io::fcntl_dupfd_cloexec(borrowed, 3)
+        .map_err(|errno| Error::os(format!("use descriptor {fd}"), errno))
 }
 
 fn bytes(what: &str, value: &BigInt) -> crate::Result<u64> {
     match value.get_u64() {
         (false, value, true) => Ok(value),
-        _ => Err(Error::invalid(format!("{what}: a number of bytes from 0 to 2^64-1 is needed"))),
+        _ => Err(Error::invalid(format!(
+            "{what}: a number of bytes from 0 to 2^64-1 is needed"
+        ))),
     }
 }
 
@@ -401,10 +464,15 @@ fn prealloc_of(name: &str) -> crate::Result<Prealloc> {
         "off" => Ok(Prealloc::Off),
         "falloc" => Ok(Prealloc::Falloc),
         "full" => Ok(Prealloc::Full),
-        other => Err(Error::invalid(format!("preallocation: no way is called {other}; use off, falloc or full"))),
+        other => Err(Error::invalid(format!(
+            "preallocation: no way is called {other}; use off, falloc or full"
+        ))),
     }
 }
 
 fn rate(value: Option<&BigInt>) -> crate::Result<Option<NonZeroU64>> {
-    Ok(value.map(|value| bytes("rateLimit", value)).transpose()?.and_then(NonZeroU64::new))
+    Ok(value
+        .map(|value| bytes("rateLimit", value))
+        .transpose()?
+        .and_then(NonZeroU64::new))
 }

@@ -19,13 +19,20 @@ pub fn device_size(device: impl AsFd) -> Result<u64> {
 /// `offset` and `length` are bytes and must be multiples of 512.
 pub fn device_zero(device: impl AsFd, offset: u64, length: u64) -> Result<()> {
     // SAFETY: BLKZEROOUT reads two u64.
-    unsafe { ioctl::ioctl(device, Setter::<BLKZEROOUT, [u64; 2]>::new([offset, length])) }
+    unsafe {
+        ioctl::ioctl(
+            device,
+            Setter::<BLKZEROOUT, [u64; 2]>::new([offset, length]),
+        )
+    }
 }
 
 /// Starts writing the dirty pages of a range; with `wait`, returns when they are written.
 pub fn write_back(file: impl AsFd, offset: u64, length: u64, wait: bool) -> Result<()> {
     let flags = if wait {
-        libc::SYNC_FILE_RANGE_WAIT_BEFORE | libc::SYNC_FILE_RANGE_WRITE | libc::SYNC_FILE_RANGE_WAIT_AFTER
+        libc::SYNC_FILE_RANGE_WAIT_BEFORE
+            | libc::SYNC_FILE_RANGE_WRITE
+            | libc::SYNC_FILE_RANGE_WAIT_AFTER
     } else {
         libc::SYNC_FILE_RANGE_WRITE
     };
@@ -34,7 +41,11 @@ pub fn write_back(file: impl AsFd, offset: u64, length: u64, wait: bool) -> Resu
     };
     // SAFETY: takes no pointers.
     let result = unsafe { libc::sync_file_range(file.as_fd().as_raw_fd(), offset, length, flags) };
-    if result == 0 { Ok(()) } else { Err(last_errno()) }
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(last_errno())
+    }
 }
 
 /// Bytes of `[offset, offset + length)` that are in the page cache (Linux 6.5, otherwise `NOSYS`).
@@ -44,9 +55,19 @@ pub fn cached_bytes(file: impl AsFd, offset: u64, length: u64) -> Result<u64> {
     let mut stat = [0_u64; 5];
     // SAFETY: the kernel reads two u64 from `range` and writes five u64 to `stat`.
     let result = unsafe {
-        libc::syscall(SYS_CACHESTAT, file.as_fd().as_raw_fd(), range.as_ptr(), stat.as_mut_ptr(), 0_u32)
+        libc::syscall(
+            SYS_CACHESTAT,
+            file.as_fd().as_raw_fd(),
+            range.as_ptr(),
+            stat.as_mut_ptr(),
+            0_u32,
+        )
     };
-    if result == 0 { Ok(stat[0] * rustix::param::page_size() as u64) } else { Err(last_errno()) }
+    if result == 0 {
+        Ok(stat[0] * rustix::param::page_size() as u64)
+    } else {
+        Err(last_errno())
+    }
 }
 
 fn last_errno() -> Errno {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! Helpers of the unit tests.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A directory of its own, removed when dropped, also when the test panics.
@@ -11,13 +11,10 @@ impl TempDir {
     pub fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let dir = std::env::temp_dir().join(format!("blockio-test-{}-{number}", std::process::id()));
+        let dir =
+            std::env::temp_dir().join(format!("blockio-test-{}-{number}", std::process::id()));
         std::fs::create_dir(&dir).unwrap();
         Self(dir)
-    }
-
-    pub fn dir(&self) -> &Path {
-        &self.0
     }
 
     pub fn path(&self, name: &str) -> PathBuf {

@@ -19,5 +19,9 @@ pub fn set_immutable(path: &Path, on: bool) -> Result<()> {
     let old = rustix::fs::ioctl_getflags(&file).map_err(failed)?;
     let mut new = old;
     new.set(IFlags::IMMUTABLE, on);
-    if new == old { Ok(()) } else { rustix::fs::ioctl_setflags(&file, new).map_err(failed) }
+    if new == old {
+        Ok(())
+    } else {
+        rustix::fs::ioctl_setflags(&file, new).map_err(failed)
+    }
 }

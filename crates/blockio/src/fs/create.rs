@@ -58,14 +58,19 @@ impl NewFile {
         } else {
             None
         };
-        let (file, temporary) = match nameless {
-            Some(file) => (file, None),
-            None => {
-                let temporary = temporary_name(&name);
-                (create_temporary(&dir, &temporary, path)?, Some(temporary))
-            }
+        let (file, temporary) = if let Some(file) = nameless {
+            (file, None)
+        } else {
+            let temporary = temporary_name(&name);
+            (create_temporary(&dir, &temporary, path)?, Some(temporary))
         };
-        let new = Self { file, dir, path: path.to_owned(), name, temporary };
+        let new = Self {
+            file,
+            dir,
+            path: path.to_owned(),
+            name,
+            temporary,
+        };
         rustix::fs::fchmod(&new.file, Mode::from_raw_mode(mode & 0o7777)).map_err(failed)?;
         Ok(new)
     }
@@ -101,21 +106,24 @@ impl NewFile {
             let mut linked = self.link(&temporary);
             if linked == Err(Errno::EXIST) {
                 // Left by a process that was killed between link and rename.
-                rustix::fs::unlinkat(&self.dir, &temporary, AtFlags::empty()).map_err(|errno| self.failed(errno))?;
+                rustix::fs::unlinkat(&self.dir, &temporary, AtFlags::empty())
+                    .map_err(|errno| self.failed(errno))?;
                 linked = self.link(&temporary);
             }
             linked.map_err(|errno| self.failed(errno))?;
             self.temporary = Some(temporary);
         }
         if let Some(temporary) = &self.temporary {
-            rustix::fs::renameat(&self.dir, temporary, &self.dir, &self.name).map_err(|errno| self.failed(errno))?;
+            rustix::fs::renameat(&self.dir, temporary, &self.dir, &self.name)
+                .map_err(|errno| self.failed(errno))?;
         }
         self.temporary = None;
         self.sync_dir()
     }
 
     fn sync(&self) -> Result<()> {
-        rustix::fs::fsync(&self.file).map_err(|errno| Error::os(format!("sync {}", self.path.display()), errno))
+        rustix::fs::fsync(&self.file)
+            .map_err(|errno| Error::os(format!("sync {}", self.path.display()), errno))
     }
 
     /// Links this very file, whatever bears its temporary name by now.
@@ -153,7 +161,10 @@ pub(super) fn sync_dir(dir: &OwnedFd, path: &Path) -> Result<()> {
     match rustix::fs::fsync(dir) {
         // Some network file systems have no sync of directories: the server has done it.
         Ok(()) | Err(Errno::INVAL | Errno::OPNOTSUPP) => Ok(()),
-        Err(errno) => Err(Error::os(format!("sync the directory of {}", path.display()), errno)),
+        Err(errno) => Err(Error::os(
+            format!("sync the directory of {}", path.display()),
+            errno,
+        )),
     }
 }
 
@@ -161,7 +172,12 @@ pub(super) fn sync_dir(dir: &OwnedFd, path: &Path) -> Result<()> {
 pub(super) fn open_parent(path: &Path) -> Result<(OwnedFd, OsString)> {
     let name = match path.file_name() {
         Some(name) if path.is_absolute() => name.to_owned(),
-        _ => return Err(Error::invalid(format!("open {}: an absolute path of a file is needed", path.display()))),
+        _ => {
+            return Err(Error::invalid(format!(
+                "open {}: an absolute path of a file is needed",
+                path.display()
+            )));
+        }
     };
     let parent = path.parent().unwrap_or(Path::new("/"));
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -184,12 +200,20 @@ fn temporary_name(name: &OsStr) -> OsString {
 fn create_temporary(dir: &OwnedFd, temporary: &OsStr, path: &Path) -> Result<OwnedFd> {
     let failed = |errno| Error::os(format!("create {}", path.display()), errno);
     let busy = || {
-        let message = format!("create {}: another process is creating it; wait for it to end", path.display());
+        let message = format!(
+            "create {}: another process is creating it; wait for it to end",
+            path.display()
+        );
         Error::new(ErrorKind::Busy, message)
     };
     let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     for _ in 0..2 {
-        match rustix::fs::openat(dir, temporary, flags | OFlags::CREATE | OFlags::EXCL, Mode::RUSR | Mode::WUSR) {
+        match rustix::fs::openat(
+            dir,
+            temporary,
+            flags | OFlags::CREATE | OFlags::EXCL,
+            Mode::RUSR | Mode::WUSR,
+        ) {
             Ok(file) => {
                 return match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
                     Ok(()) => Ok(file),
@@ -201,14 +225,16 @@ fn create_temporary(dir: &OwnedFd, temporary: &OsStr, path: &Path) -> Result<Own
             Err(errno) => return Err(failed(errno)),
         }
         match rustix::fs::openat(dir, temporary, flags, Mode::empty()) {
-            Ok(stale) => match rustix::fs::flock(&stale, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => match rustix::fs::unlinkat(dir, temporary, AtFlags::empty()) {
-                    Ok(()) | Err(Errno::NOENT) => {}
+            Ok(stale) => {
+                match rustix::fs::flock(&stale, FlockOperation::NonBlockingLockExclusive) {
+                    Ok(()) => match rustix::fs::unlinkat(dir, temporary, AtFlags::empty()) {
+                        Ok(()) | Err(Errno::NOENT) => {}
+                        Err(errno) => return Err(failed(errno)),
+                    },
+                    Err(Errno::WOULDBLOCK) => return Err(busy()),
                     Err(errno) => return Err(failed(errno)),
-                },
-                Err(Errno::WOULDBLOCK) => return Err(busy()),
-                Err(errno) => return Err(failed(errno)),
-            },
+                }
+            }
             Err(Errno::NOENT) => {}
             Err(errno) => return Err(failed(errno)),
         }
@@ -217,5 +243,11 @@ fn create_temporary(dir: &OwnedFd, temporary: &OsStr, path: &Path) -> Result<Own
 }
 
 fn taken(path: &Path) -> Error {
-    Error::new(ErrorKind::Exists, format!("create {}: the name is taken; choose another one", path.display()))
+    Error::new(
+        ErrorKind::Exists,
+        format!(
+            "create {}: the name is taken; choose another one",
+            path.display()
+        ),
+    )
 }

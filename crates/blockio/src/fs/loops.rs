@@ -19,7 +19,8 @@ pub fn loop_devices_of(path: &Path) -> Result<Vec<PathBuf>> {
 }
 
 fn loop_devices_in(sys_block: &Path, path: &Path) -> Result<Vec<PathBuf>> {
-    let wanted = std::fs::metadata(path).map_err(|error| from_io(format!("examine {}", path.display()), &error))?;
+    let wanted = std::fs::metadata(path)
+        .map_err(|error| from_io(format!("examine {}", path.display()), &error))?;
     let read = |error| from_io(format!("list {}", sys_block.display()), &error);
     let mut found = Vec::new();
     for entry in std::fs::read_dir(sys_block).map_err(read)? {
@@ -28,7 +29,9 @@ fn loop_devices_in(sys_block: &Path, path: &Path) -> Result<Vec<PathBuf>> {
             continue;
         }
         // Without this attribute the device has no backing file, or just lost it.
-        let Ok(mut backing) = std::fs::read(sys_block.join(&name).join("loop/backing_file")) else { continue };
+        let Ok(mut backing) = std::fs::read(sys_block.join(&name).join("loop/backing_file")) else {
+            continue;
+        };
         if backing.last() == Some(&b'\n') {
             backing.pop();
         }
@@ -55,14 +58,27 @@ mod tests {
     #[test]
     fn compares_the_file_not_its_name() {
         let dir = crate::testing::TempDir::new();
-        let (image, link, other) = (dir.path("disk.raw"), dir.path("link.raw"), dir.path("other.raw"));
+        let (image, link, other) = (
+            dir.path("disk.raw"),
+            dir.path("link.raw"),
+            dir.path("other.raw"),
+        );
         std::fs::write(&image, "x").unwrap();
         std::fs::write(&other, "x").unwrap();
         std::fs::hard_link(&image, &link).unwrap();
         let sys = dir.path("sys");
-        for (device, backing) in [("loop1", &link), ("loop0", &image), ("loop2", &other), ("sda", &image)] {
+        for (device, backing) in [
+            ("loop1", &link),
+            ("loop0", &image),
+            ("loop2", &other),
+            ("sda", &image),
+        ] {
             std::fs::create_dir_all(sys.join(device).join("loop")).unwrap();
-            std::fs::write(sys.join(device).join("loop/backing_file"), format!("{}\n", backing.display())).unwrap();
+            std::fs::write(
+                sys.join(device).join("loop/backing_file"),
+                format!("{}\n", backing.display()),
+            )
+            .unwrap();
         }
         std::fs::create_dir_all(sys.join("loop3")).unwrap();
         let found = loop_devices_in(&sys, &image).unwrap();

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! Making and growing image files.
 
-use std::os::fd::AsFd;
 use std::ops::Range;
+use std::os::fd::AsFd;
 use std::path::Path;
 
 use rustix::fs::{FallocateFlags, Mode, OFlags};
@@ -27,10 +27,21 @@ pub enum Prealloc {
 ///
 /// # Errors
 /// `exists` when the name is taken; `no-space`; `invalid` when the file system has no files of that size; `cancelled`.
-pub fn create_file(path: &Path, size: u64, prealloc: Prealloc, mode: u32, cancel: &Cancel) -> Result<()> {
+pub fn create_file(
+    path: &Path,
+    size: u64,
+    prealloc: Prealloc,
+    mode: u32,
+    cancel: &Cancel,
+) -> Result<()> {
     let _interruptible = cancel.enter();
     let new = NewFile::create(path, mode)?;
-    let failed = |errno| Error::os(format!("create {} with {size} bytes", path.display()), errno);
+    let failed = |errno| {
+        Error::os(
+            format!("create {} with {size} bytes", path.display()),
+            errno,
+        )
+    };
     rustix::fs::ftruncate(&new, size).map_err(failed)?;
     allocate(&new, prealloc, 0..size, cancel)?.map_err(failed)?;
     new.publish()
@@ -47,11 +58,17 @@ pub fn grow_file(path: &Path, size: u64, prealloc: Prealloc, cancel: &Cancel) ->
     let file = rustix::fs::open(path, flags, Mode::empty()).map_err(failed)?;
     let old = u64::try_from(rustix::fs::fstat(&file).map_err(failed)?.st_size).unwrap_or_default();
     if size < old {
-        return Err(Error::invalid(format!("grow {}: it has {old} bytes, which is more than {size}", path.display())));
+        return Err(Error::invalid(format!(
+            "grow {}: it has {old} bytes, which is more than {size}",
+            path.display()
+        )));
     }
     rustix::fs::ftruncate(&file, size).map_err(failed)?;
-    let grown = allocate(&file, prealloc, old..size, cancel)
-        .and_then(|result| result.and_then(|()| rustix::fs::fsync(&file)).map_err(failed));
+    let grown = allocate(&file, prealloc, old..size, cancel).and_then(|result| {
+        result
+            .and_then(|()| rustix::fs::fsync(&file))
+            .map_err(failed)
+    });
     if grown.is_err() {
         // The first error is the one to report.
         let _ = rustix::fs::ftruncate(&file, old);
@@ -59,7 +76,12 @@ pub fn grow_file(path: &Path, size: u64, prealloc: Prealloc, cancel: &Cancel) ->
     grown
 }
 
-fn allocate(file: impl AsFd, prealloc: Prealloc, range: Range<u64>, cancel: &Cancel) -> Result<rustix::io::Result<()>> {
+fn allocate(
+    file: impl AsFd,
+    prealloc: Prealloc,
+    range: Range<u64>,
+    cancel: &Cancel,
+) -> Result<rustix::io::Result<()>> {
     match prealloc {
         Prealloc::Off => Ok(Ok(())),
         Prealloc::Falloc => reserve(file, range, cancel),
@@ -77,14 +99,20 @@ fn reserve(file: impl AsFd, range: Range<u64>, cancel: &Cancel) -> Result<rustix
         match rustix::fs::fallocate(&file, FallocateFlags::empty(), at, step) {
             Ok(()) => at += step,
             Err(Errno::INTR) => {}
-            Err(Errno::OPNOTSUPP | Errno::NOSYS) => return write_zeros(file, at..range.end, cancel),
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => {
+                return write_zeros(file, at..range.end, cancel);
+            }
             Err(errno) => return Ok(Err(errno)),
         }
     }
     Ok(Ok(()))
 }
 
-fn write_zeros(file: impl AsFd, range: Range<u64>, cancel: &Cancel) -> Result<rustix::io::Result<()>> {
+fn write_zeros(
+    file: impl AsFd,
+    range: Range<u64>,
+    cancel: &Cancel,
+) -> Result<rustix::io::Result<()>> {
     const STEP: usize = 1 << 20;
     let zeros = vec![0_u8; STEP];
     let mut at = range.start;

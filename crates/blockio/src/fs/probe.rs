@@ -71,16 +71,27 @@ where
         let work = {
             let path = path.clone();
             move || {
-                let result = catch_unwind(AssertUnwindSafe(|| examine(&path)))
-                    .unwrap_or_else(|_| Err(Error::internal(format!("examine {}: the probe failed", path.display()))));
+                let result =
+                    catch_unwind(AssertUnwindSafe(|| examine(&path))).unwrap_or_else(|_| {
+                        Err(Error::internal(format!(
+                            "examine {}: the probe failed",
+                            path.display()
+                        )))
+                    });
                 lock(&OUTSTANDING).remove(&path);
                 *lock(&shared.answer) = Answer::Known(result);
                 shared.changed.notify_all();
             }
         };
-        if let Err(error) = std::thread::Builder::new().name("blockio-probe".into()).spawn(work) {
+        if let Err(error) = std::thread::Builder::new()
+            .name("blockio-probe".into())
+            .spawn(work)
+        {
             outstanding.remove(&path);
-            return Err(Error::internal(format!("examine {}: cannot start a thread: {error}", path.display())));
+            return Err(Error::internal(format!(
+                "examine {}: cannot start a thread: {error}",
+                path.display()
+            )));
         }
         probe
     };
@@ -91,12 +102,17 @@ where
 impl Probe {
     fn wait(&self, path: &Path, timeout: Duration) -> Result<DirInfo> {
         let late = |detail: String| {
-            let message = format!("examine {}: {detail}; check the file server and the mount", path.display());
+            let message = format!(
+                "examine {}: {detail}; check the file server and the mount",
+                path.display()
+            );
             Error::new(ErrorKind::Timeout, message)
         };
         let (mut answer, _) = self
             .changed
-            .wait_timeout_while(lock(&self.answer), timeout, |answer| matches!(answer, Answer::Awaited))
+            .wait_timeout_while(lock(&self.answer), timeout, |answer| {
+                matches!(answer, Answer::Awaited)
+            })
             .unwrap_or_else(PoisonError::into_inner);
         match &*answer {
             Answer::Known(result) => result.clone(),
@@ -119,7 +135,10 @@ fn examine(path: &Path) -> Result<DirInfo> {
     let failed = |errno| Error::os(format!("examine {}", path.display()), errno);
     let stat = rustix::fs::stat(path).map_err(failed)?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
-        return Err(Error::invalid(format!("examine {}: it is not a directory", path.display())));
+        return Err(Error::invalid(format!(
+            "examine {}: it is not a directory",
+            path.display()
+        )));
     }
     let space = rustix::fs::statvfs(path).map_err(failed)?;
     let magic = rustix::fs::statfs(path).map_err(failed)?.f_type;
@@ -133,9 +152,9 @@ fn examine(path: &Path) -> Result<DirInfo> {
     })
 }
 
-#[allow(clippy::unnecessary_cast, clippy::cast_sign_loss, reason = "the field's type differs between platforms")]
-fn type_name(magic: impl Into<i64>) -> String {
-    let magic = magic.into() as u32;
+/// Magic numbers have 32 bits; the field has more and may be sign-extended.
+fn type_name(magic: i64) -> String {
+    let magic = magic & 0xffff_ffff;
     let name = match magic {
         0x5846_5342 => "xfs",
         0x9123_683e => "btrfs",

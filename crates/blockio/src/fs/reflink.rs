@@ -28,14 +28,27 @@ pub struct ReflinkOptions {
 /// not to be replaced; `absent`.
 pub fn reflink(source: &Path, copy: &Path, options: ReflinkOptions) -> Result<()> {
     let failed = |errno| Error::os(format!("open {}", source.display()), errno);
-    let from = rustix::fs::open(source, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty()).map_err(failed)?;
+    let from = rustix::fs::open(
+        source,
+        OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK,
+        Mode::empty(),
+    )
+    .map_err(failed)?;
     let own = rustix::fs::fstat(&from).map_err(failed)?.st_mode & 0o7777;
     let mode = match options {
-        ReflinkOptions { mode: Some(mode), .. } => mode,
-        ReflinkOptions { read_only: true, .. } => own & !0o222,
+        ReflinkOptions {
+            mode: Some(mode), ..
+        } => mode,
+        ReflinkOptions {
+            read_only: true, ..
+        } => own & !0o222,
         _ => own | 0o200,
     };
-    let new = if options.replace { NewFile::create_over(copy, mode)? } else { NewFile::create(copy, mode)? };
+    let new = if options.replace {
+        NewFile::create_over(copy, mode)?
+    } else {
+        NewFile::create(copy, mode)?
+    };
     match rustix::fs::ioctl_ficlone(&new, &from) {
         Ok(()) => {}
         Err(Errno::OPNOTSUPP | Errno::NOTTY | Errno::XDEV | Errno::INVAL | Errno::NOSYS) => {
@@ -46,9 +59,18 @@ pub fn reflink(source: &Path, copy: &Path, options: ReflinkOptions) -> Result<()
             );
             return Err(Error::new(ErrorKind::Unsupported, message));
         }
-        Err(errno) => return Err(Error::os(format!("clone {} to {}", source.display(), copy.display()), errno)),
+        Err(errno) => {
+            return Err(Error::os(
+                format!("clone {} to {}", source.display(), copy.display()),
+                errno,
+            ));
+        }
     }
-    if options.replace { new.publish_over() } else { new.publish() }
+    if options.replace {
+        new.publish_over()
+    } else {
+        new.publish()
+    }
 }
 
 /// True when files of this directory can share blocks. Tried on two nameless files, because a file system's name
@@ -72,7 +94,9 @@ pub fn reflink_supported(dir: &Path) -> Result<bool> {
     rustix::io::write(&from, &BLOCK).map_err(failed)?;
     match rustix::fs::ioctl_ficlone(&to, &from) {
         Ok(()) => Ok(true),
-        Err(Errno::OPNOTSUPP | Errno::NOTTY | Errno::XDEV | Errno::INVAL | Errno::NOSYS) => Ok(false),
+        Err(Errno::OPNOTSUPP | Errno::NOTTY | Errno::XDEV | Errno::INVAL | Errno::NOSYS) => {
+            Ok(false)
+        }
         Err(errno) => Err(failed(errno)),
     }
 }

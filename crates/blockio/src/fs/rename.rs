@@ -15,15 +15,27 @@ use crate::{Error, ErrorKind, Result};
 /// `exists` when `to` is taken; `absent` when `from` or the new directory is missing; `unsupported` for a directory
 /// on a file system that cannot rename exclusively; `refused` when it is immutable.
 pub fn rename_exclusive(from: &Path, to: &Path) -> Result<()> {
-    let failed = |errno| Error::os(format!("rename {} to {}", from.display(), to.display()), errno);
+    let failed = |errno| {
+        Error::os(
+            format!("rename {} to {}", from.display(), to.display()),
+            errno,
+        )
+    };
     let (from_dir, from_name) = open_parent(from)?;
     let (to_dir, to_name) = open_parent(to)?;
-    let renamed = match rustix::fs::renameat_with(&from_dir, &from_name, &to_dir, &to_name, RenameFlags::NOREPLACE) {
+    let renamed = match rustix::fs::renameat_with(
+        &from_dir,
+        &from_name,
+        &to_dir,
+        &to_name,
+        RenameFlags::NOREPLACE,
+    ) {
         // NFS and others do not know the flag. A second name and then one less is exclusive too, for files.
         Err(Errno::INVAL | Errno::NOSYS) => {
             match rustix::fs::linkat(&from_dir, &from_name, &to_dir, &to_name, AtFlags::empty()) {
                 Err(Errno::PERM) => Err(Errno::OPNOTSUPP),
-                linked => linked.and_then(|()| rustix::fs::unlinkat(&from_dir, &from_name, AtFlags::empty())),
+                linked => linked
+                    .and_then(|()| rustix::fs::unlinkat(&from_dir, &from_name, AtFlags::empty())),
             }
         }
         renamed => renamed,
@@ -31,7 +43,11 @@ pub fn rename_exclusive(from: &Path, to: &Path) -> Result<()> {
     match renamed {
         Ok(()) => {}
         Err(Errno::EXIST) => {
-            let message = format!("rename {} to {}: the name is taken; choose another one", from.display(), to.display());
+            let message = format!(
+                "rename {} to {}: the name is taken; choose another one",
+                from.display(),
+                to.display()
+            );
             return Err(Error::new(ErrorKind::Exists, message));
         }
         Err(errno) => return Err(failed(errno)),

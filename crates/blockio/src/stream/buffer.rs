@@ -24,11 +24,22 @@ impl Mapping {
     pub fn new(length: usize) -> Result<Self> {
         // SAFETY: a new anonymous mapping at a place the kernel chooses overlaps nothing.
         let start = unsafe {
-            mmap_anonymous(std::ptr::null_mut(), length, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE)
+            mmap_anonymous(
+                std::ptr::null_mut(),
+                length,
+                ProtFlags::READ | ProtFlags::WRITE,
+                MapFlags::PRIVATE,
+            )
         };
         match start {
-            Ok(start) => Ok(Self { start: start.cast(), length }),
-            Err(errno) => Err(Error::os(format!("allocate {length} bytes of buffer"), errno)),
+            Ok(start) => Ok(Self {
+                start: start.cast(),
+                length,
+            }),
+            Err(errno) => Err(Error::os(
+                format!("allocate {length} bytes of buffer"),
+                errno,
+            )),
         }
     }
 }
@@ -65,8 +76,13 @@ pub struct Pool {
 impl Pool {
     /// `count` buffers of `size` bytes.
     pub fn new(count: usize, size: usize) -> Result<Arc<Self>> {
-        let free = (0..count).map(|_| Mapping::new(size)).collect::<Result<_>>()?;
-        Ok(Arc::new(Self { free: Mutex::new(free), returned: Condvar::new() }))
+        let free = (0..count)
+            .map(|_| Mapping::new(size))
+            .collect::<Result<_>>()?;
+        Ok(Arc::new(Self {
+            free: Mutex::new(free),
+            returned: Condvar::new(),
+        }))
     }
 
     /// Waits for a free buffer.
@@ -76,9 +92,16 @@ impl Pool {
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             if let Some(memory) = free.pop() {
-                return Buf { memory: Some(memory), filled: 0..0, pool: Arc::clone(self) };
+                return Buf {
+                    memory: Some(memory),
+                    filled: 0..0,
+                    pool: Arc::clone(self),
+                };
             }
-            free = self.returned.wait(free).unwrap_or_else(PoisonError::into_inner);
+            free = self
+                .returned
+                .wait(free)
+                .unwrap_or_else(PoisonError::into_inner);
         }
     }
 }
@@ -101,7 +124,10 @@ impl Buf {
     /// # Panics
     /// When the range does not lie within the capacity.
     pub fn set_filled(&mut self, range: Range<usize>) {
-        assert!(range.start <= range.end && range.end <= self.space().len(), "filled beyond the buffer");
+        assert!(
+            range.start <= range.end && range.end <= self.space().len(),
+            "filled beyond the buffer"
+        );
         self.filled = range;
     }
 }
@@ -116,7 +142,11 @@ impl Deref for Buf {
 impl Drop for Buf {
     fn drop(&mut self) {
         if let Some(memory) = self.memory.take() {
-            self.pool.free.lock().unwrap_or_else(PoisonError::into_inner).push(memory);
+            self.pool
+                .free
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(memory);
             self.pool.returned.notify_one();
         }
     }

@@ -43,7 +43,11 @@ impl State {
                 // SAFETY: a thread takes itself off the list, under this lock, before it ends.
                 unsafe { libc::pthread_kill(*thread, signal()) };
             }
-            threads = self.changed.wait_timeout(threads, pause).unwrap_or_else(PoisonError::into_inner).0;
+            threads = self
+                .changed
+                .wait_timeout(threads, pause)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
             pause = (pause * 2).min(NUDGE_MAX);
         }
     }
@@ -60,7 +64,11 @@ impl Cancel {
         drop(threads);
         let state = Arc::clone(&self.0);
         // Without a thread to repeat it, one signal is better than none.
-        if std::thread::Builder::new().name("blockio-cancel".into()).spawn(move || state.nudge()).is_err() {
+        if std::thread::Builder::new()
+            .name("blockio-cancel".into())
+            .spawn(move || state.nudge())
+            .is_err()
+        {
             for thread in self.0.threads().iter() {
                 // SAFETY: as in `nudge`.
                 unsafe { libc::pthread_kill(*thread, signal()) };
@@ -79,7 +87,11 @@ impl Cancel {
     /// # Errors
     /// [`Cancelled`](crate::ErrorKind::Cancelled).
     pub fn check(&self) -> Result<()> {
-        if self.is_stopped() { Err(Error::cancelled()) } else { Ok(()) }
+        if self.is_stopped() {
+            Err(Error::cancelled())
+        } else {
+            Ok(())
+        }
     }
 
     /// Makes the calling thread's blocking calls interruptible until the guard is dropped.
@@ -88,17 +100,21 @@ impl Cancel {
         // SAFETY: pthread_self has no preconditions; the mask is this thread's own and `set` outlives the call.
         let thread = unsafe {
             let mut set = std::mem::zeroed();
-            libc::sigemptyset(&mut set);
-            libc::sigaddset(&mut set, signal());
-            libc::pthread_sigmask(libc::SIG_UNBLOCK, &set, std::ptr::null_mut());
+            libc::sigemptyset(&raw mut set);
+            libc::sigaddset(&raw mut set, signal());
+            libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const set, std::ptr::null_mut());
             // A receiver that goes away must be an error of the call, also in programs that do not ignore SIGPIPE.
-            libc::sigemptyset(&mut set);
-            libc::sigaddset(&mut set, libc::SIGPIPE);
-            libc::pthread_sigmask(libc::SIG_BLOCK, &set, std::ptr::null_mut());
+            libc::sigemptyset(&raw mut set);
+            libc::sigaddset(&raw mut set, libc::SIGPIPE);
+            libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut());
             libc::pthread_self()
         };
         self.0.threads().push(thread);
-        Interruptible { cancel: self.clone(), thread, own_thread: PhantomData }
+        Interruptible {
+            cancel: self.clone(),
+            thread,
+            own_thread: PhantomData,
+        }
     }
 
     /// Sleeps, or fails at once when the stream is stopped.
@@ -116,7 +132,12 @@ impl Cancel {
             if left.is_zero() {
                 return Ok(());
             }
-            threads = self.0.changed.wait_timeout(threads, left).unwrap_or_else(PoisonError::into_inner).0;
+            threads = self
+                .0
+                .changed
+                .wait_timeout(threads, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
         }
     }
 }
@@ -143,7 +164,9 @@ fn signal() -> libc::c_int {
     static SIGNAL: OnceLock<libc::c_int> = OnceLock::new();
     *SIGNAL.get_or_init(|| {
         let (first, last) = (libc::SIGRTMIN() + 5, libc::SIGRTMAX());
-        (first..=last).find(|number| install(*number)).unwrap_or(last)
+        (first..=last)
+            .find(|number| install(*number))
+            .unwrap_or(last)
     })
 }
 
@@ -155,12 +178,14 @@ fn install(number: libc::c_int) -> bool {
     // SAFETY: both structures live through the calls; the handler does nothing, so it is async-signal-safe.
     unsafe {
         let mut old: libc::sigaction = std::mem::zeroed();
-        if libc::sigaction(number, std::ptr::null(), &mut old) != 0 || old.sa_sigaction != libc::SIG_DFL {
+        if libc::sigaction(number, std::ptr::null(), &raw mut old) != 0
+            || old.sa_sigaction != libc::SIG_DFL
+        {
             return false;
         }
         let mut new: libc::sigaction = std::mem::zeroed();
         new.sa_sigaction = handler as usize;
-        libc::sigemptyset(&mut new.sa_mask);
-        libc::sigaction(number, &new, std::ptr::null_mut()) == 0
+        libc::sigemptyset(&raw mut new.sa_mask);
+        libc::sigaction(number, &raw const new, std::ptr::null_mut()) == 0
     }
 }

@@ -36,7 +36,9 @@ impl<'scope> Hashing<'scope> {
             .name("blockio-digest".into())
             .spawn_scoped(scope, move || hash(&receiver))
             .map_err(|error| Error::internal(format!("start a thread: {error}")))?;
-        Ok(Self { running: Some((sender, thread)) })
+        Ok(Self {
+            running: Some((sender, thread)),
+        })
     }
 
     /// True when a digest was asked for.
@@ -57,7 +59,9 @@ impl<'scope> Hashing<'scope> {
     fn send(&self, piece: impl FnOnce() -> Piece) -> Result<()> {
         match &self.running {
             None => Ok(()),
-            Some((sender, _)) => sender.send(piece()).map_err(|_| Error::internal("the digest thread ended early")),
+            Some((sender, _)) => sender
+                .send(piece())
+                .map_err(|_| Error::internal("the digest thread ended early")),
         }
     }
 
@@ -66,7 +70,9 @@ impl<'scope> Hashing<'scope> {
         self.running
             .map(|(sender, thread)| {
                 drop(sender);
-                thread.join().map_err(|_| Error::internal("the digest thread failed"))
+                thread
+                    .join()
+                    .map_err(|_| Error::internal("the digest thread failed"))
             })
             .transpose()
     }
@@ -87,10 +93,13 @@ fn hash(pieces: &Receiver<Piece>) -> String {
             }
         }
     }
-    hasher.finalize().iter().fold(String::with_capacity(64), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    hasher
+        .finalize()
+        .iter()
+        .fold(String::with_capacity(64), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
 }
 
 #[cfg(test)]
@@ -118,7 +127,11 @@ mod tests {
 
     #[test]
     fn a_known_value() {
-        let digest = std::thread::scope(|scope| Hashing::start(scope, true).unwrap().finish().unwrap());
-        assert_eq!(digest.unwrap(), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+        let digest =
+            std::thread::scope(|scope| Hashing::start(scope, true).unwrap().finish().unwrap());
+        assert_eq!(
+            digest.unwrap(),
+            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+        );
     }
 }

@@ -14,6 +14,23 @@ use super::source::{Extent, Source};
 use super::{Control, Summary};
 use crate::Result;
 
+/// How an export reads its data.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReadMethod {
+    /// What measurements favour for this pair of source and sink (`benches/streams/README.md`).
+    #[default]
+    Auto,
+    /// Lend the page cache's pages to the pipe or socket. Falls back to buffered reads where the kernel cannot.
+    Lend,
+    /// Read through the page cache, one request at a time.
+    Buffered,
+    /// Read around the page cache.
+    Direct {
+        /// Requests in flight.
+        in_flight: usize,
+    },
+}
+
 /// What to export and how.
 pub struct ExportOptions {
     /// A regular file or a block device.
@@ -24,6 +41,22 @@ pub struct ExportOptions {
     pub digest: bool,
     /// Limit in bytes per second.
     pub rate: Option<NonZeroU64>,
+    /// Leave this at its default, but for measurements.
+    pub method: ReadMethod,
+}
+
+impl ExportOptions {
+    /// An export without digest and limit.
+    #[must_use]
+    pub fn new(source: PathBuf, sink: OwnedFd) -> Self {
+        Self {
+            source,
+            sink,
+            digest: false,
+            rate: None,
+            method: ReadMethod::default(),
+        }
+    }
 }
 
 /// Writes header and payload of `options.source`. Blocks until done, failed, or stopped through `control`.
@@ -41,9 +74,19 @@ pub fn export(options: ExportOptions, control: &Control) -> Result<Summary> {
     let mut sink = Sink::new(options.sink, options.rate, control.clone())?;
     sink.header(source.size())?;
 
-    let lend_pages = !options.digest && matches!(sink.kind(), Kind::Pipe | Kind::Socket) && source.is_cached();
-    let sent = if lend_pages { send_from_cache(&source, &mut sink, control)? } else { 0 };
-    let sha256 = if sent == source.size() { None } else { send_by_reading(&source, sent, &mut sink, options.digest, control)? };
+    let method = match options.method {
+        ReadMethod::Auto => choose(&source, sink.kind(), options.digest),
+        method => method,
+    };
+    let sent = match method {
+        ReadMethod::Lend => lend(&source, &mut sink, control)?,
+        _ => 0,
+    };
+    let sha256 = if sent == source.size() {
+        None
+    } else {
+        send_by_reading(&source, sent, &mut sink, method, options.digest, control)?
+    };
 
     source.check_size()?;
     sink.finish()?;
@@ -55,9 +98,19 @@ pub fn export(options: ExportOptions, control: &Control) -> Result<Summary> {
     })
 }
 
+/// Cached pages are lent where that is possible; a digest needs the bytes here. What is not cached is read around
+/// the page cache: faster, and it pushes nothing else out.
+fn choose(source: &Source, sink: Kind, digest: bool) -> ReadMethod {
+    match (source.is_cached(), sink) {
+        (false, _) => ReadMethod::Direct { in_flight: 4 },
+        (true, Kind::Pipe | Kind::Socket) if !digest => ReadMethod::Lend,
+        (true, _) => ReadMethod::Buffered,
+    }
+}
+
 /// Lends the page cache's pages to the receiver. Returns how far that went: less than the size when the kernel
 /// cannot do it for this file.
-fn send_from_cache(source: &Source, sink: &mut Sink, control: &Control) -> Result<u64> {
+fn lend(source: &Source, sink: &mut Sink, control: &Control) -> Result<u64> {
     let mut extents = source.extents(0);
     while let Some(extent) = extents.next()? {
         match extent {
@@ -66,7 +119,7 @@ fn send_from_cache(source: &Source, sink: &mut Sink, control: &Control) -> Resul
                 let mut at = range.start;
                 while at < range.end {
                     let left = range.end - at;
-                    match sink.from_cache(source, &mut at, left)? {
+                    match sink.lend(source, &mut at, left)? {
                         None => return Ok(at),
                         Some(0) => return Err(source.ended_at(at)),
                         Some(moved) => control.meter.add_data(moved),
@@ -79,11 +132,21 @@ fn send_from_cache(source: &Source, sink: &mut Sink, control: &Control) -> Resul
 }
 
 /// Reads ahead on other threads and writes here.
-fn send_by_reading(source: &Source, from: u64, sink: &mut Sink, digest: bool, control: &Control) -> Result<Option<String>> {
-    let direct = if source.is_cached() { None } else { source.open_direct() };
+fn send_by_reading(
+    source: &Source,
+    from: u64,
+    sink: &mut Sink,
+    method: ReadMethod,
+    digest: bool,
+    control: &Control,
+) -> Result<Option<String>> {
+    let (direct, in_flight) = match method {
+        ReadMethod::Direct { in_flight } => (source.open_direct(), in_flight),
+        _ => (None, 1),
+    };
     std::thread::scope(|scope| {
         let hashing = Hashing::start(scope, digest)?;
-        let mut ahead = ReadAhead::start(scope, source, direct.as_ref())?;
+        let mut ahead = ReadAhead::start(scope, source, direct.as_ref(), in_flight)?;
         let mut extents = source.extents(from);
         let mut data = 0..0;
         loop {
@@ -118,7 +181,11 @@ fn send_by_reading(source: &Source, from: u64, sink: &mut Sink, digest: bool, co
 fn send_zeros(mut left: u64, sink: &mut Sink, hashing: &Hashing<'_>) -> Result<()> {
     const STEP: u64 = 16 << 20;
     while left > 0 {
-        let step = if hashing.wanted() { left.min(STEP) } else { left };
+        let step = if hashing.wanted() {
+            left.min(STEP)
+        } else {
+            left
+        };
         hashing.zeros(step)?;
         sink.zeros(step)?;
         left -= step;

@@ -43,8 +43,12 @@ pub(super) fn read_from(stream: &PipeEnd) -> Result<u64> {
 /// Accepts sizes that a volume can have.
 pub(super) fn check(size: u64) -> Result<u64> {
     match size {
-        0 => Err(Error::invalid("stream announces an empty volume; see the sender's log")),
+        0 => Err(Error::invalid(
+            "stream announces an empty volume; see the sender's log",
+        )),
         1..=MAX_SIZE => Ok(size),
-        _ => Err(Error::invalid(format!("stream announces {size} bytes: it is not in the format raw+size"))),
+        _ => Err(Error::invalid(format!(
+            "stream announces {size} bytes: it is not in the format raw+size"
+        ))),
     }
 }

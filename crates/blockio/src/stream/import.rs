@@ -14,9 +14,27 @@ use super::digest::Hashing;
 use super::pipe_end::PipeEnd;
 use super::rate::Limiter;
 use super::target::{Target, TargetKind};
+use super::write_behind::WriteBehind;
 use super::zero::{is_zero, runs};
 use super::{Control, Summary, header};
 use crate::{Error, Result};
+
+/// How an import writes its data.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WriteMethod {
+    /// What measurements favour for the kind of target (`benches/streams/README.md`).
+    #[default]
+    Auto,
+    /// Through the page cache; the kernel decides when to write back.
+    Buffered,
+    /// Through the page cache, written back and dropped a few megabytes behind.
+    WriteBehind,
+    /// Around the page cache.
+    Direct {
+        /// Requests in flight.
+        in_flight: usize,
+    },
+}
 
 /// What to import and where to.
 pub struct ImportOptions {
@@ -35,6 +53,26 @@ pub struct ImportOptions {
     pub digest: bool,
     /// Limit in bytes per second.
     pub rate: Option<NonZeroU64>,
+    /// Leave this at its default, but for measurements.
+    pub method: WriteMethod,
+}
+
+impl ImportOptions {
+    /// An import with header, without digest and limit, to a target of which nothing is known.
+    #[must_use]
+    pub fn new(stream: OwnedFd, kind: TargetKind, path: PathBuf) -> Self {
+        let method = WriteMethod::default();
+        Self {
+            stream,
+            size: None,
+            kind,
+            path,
+            zeroed: false,
+            digest: false,
+            rate: None,
+            method,
+        }
+    }
 }
 
 /// Bytes per buffer; a buffer of zeros is used again at once, while it is in the processor's cache.
@@ -65,11 +103,22 @@ pub fn import(options: ImportOptions, control: &Control) -> Result<Summary> {
         Some(size) => header::check(size)?,
         None => header::read_from(&stream)?,
     };
-    let target = Target::open(options.kind, &options.path, size, options.zeroed)?;
+    let target = Target::open(
+        options.kind,
+        &options.path,
+        size,
+        options.zeroed,
+        options.method,
+    )?;
     let limiter = Limiter::new(options.rate);
     let sha256 = copy(&stream, &target, limiter, options.digest, control)?;
     target.finish()?;
-    Ok(Summary { bytes: size, data_bytes: control.meter.data_bytes(), seconds: started.elapsed().as_secs_f64(), sha256 })
+    Ok(Summary {
+        bytes: size,
+        data_bytes: control.meter.data_bytes(),
+        seconds: started.elapsed().as_secs_f64(),
+        sha256,
+    })
 }
 
 fn copy(
@@ -81,7 +130,12 @@ fn copy(
 ) -> Result<Option<String>> {
     let pool = Pool::new(BUFFERS, BUFFER)?;
     let (sender, receiver) = channel();
-    let writers = Writers { target, control, work: Mutex::new(receiver), failure: Mutex::new(None) };
+    let writers = Writers {
+        target,
+        control,
+        work: Mutex::new(receiver),
+        failure: Mutex::new(None),
+    };
     let read = std::thread::scope(|scope| {
         for _ in 0..target.writers() {
             std::thread::Builder::new()
@@ -90,12 +144,24 @@ fn copy(
                 .map_err(|error| Error::internal(format!("start a thread: {error}")))?;
         }
         let hashing = Hashing::start(scope, digest)?;
-        let mut reader = Reader { stream, pool, sender, hashing, limiter, control, zeros: 0..0 };
+        let mut reader = Reader {
+            stream,
+            pool,
+            sender,
+            hashing,
+            limiter,
+            control,
+            zeros: 0..0,
+        };
         reader.run(target.size())?;
         reader.hashing.finish()
     });
     // The reader was only told to stop; the writer knows why.
-    match writers.failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
+    match writers
+        .failure
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner)
+    {
         Some(error) => Err(error),
         None => read,
     }
@@ -168,7 +234,12 @@ impl Reader<'_, '_> {
     fn read(&self, space: &mut [u8]) -> Result<usize> {
         self.stream
             .call(|fd| rustix::io::read(fd, &mut *space))?
-            .map_err(|errno| Error::os(format!("read stream after {} bytes", self.control.meter.bytes()), errno))
+            .map_err(|errno| {
+                Error::os(
+                    format!("read stream after {} bytes", self.control.meter.bytes()),
+                    errno,
+                )
+            })
     }
 
     fn expect_end(&self, size: u64) -> Result<()> {
@@ -182,11 +253,17 @@ impl Reader<'_, '_> {
 
     fn pass_zeros(&mut self) -> Result<()> {
         let range = std::mem::replace(&mut self.zeros, 0..0);
-        if range.is_empty() { Ok(()) } else { self.pass(Work::Zero(range.start, range.end - range.start)) }
+        if range.is_empty() {
+            Ok(())
+        } else {
+            self.pass(Work::Zero(range.start, range.end - range.start))
+        }
     }
 
     fn pass(&self, work: Work) -> Result<()> {
-        self.sender.send(work).map_err(|_| Error::internal("the writer threads ended early"))
+        self.sender
+            .send(work)
+            .map_err(|_| Error::internal("the writer threads ended early"))
     }
 }
 
@@ -200,37 +277,51 @@ struct Writers<'a> {
 
 impl Writers<'_> {
     fn run(&self) {
+        let mut behind = self.target.write_behind();
         loop {
             // In a statement of its own, so that the lock is not held while writing.
-            let work = self.work.lock().unwrap_or_else(PoisonError::into_inner).recv();
+            let work = self
+                .work
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .recv();
             let Ok(work) = work else { return };
             // After a failure the queue is emptied, so that the reader gets its buffers back and sees the switch.
             if self.control.cancel.is_stopped() {
                 continue;
             }
             // A panic must end the stream as an error does, or the reader would wait for its buffers for ever.
-            let result = catch_unwind(AssertUnwindSafe(|| self.perform(&work)))
+            let result = catch_unwind(AssertUnwindSafe(|| self.perform(&work, behind.as_mut())))
                 .unwrap_or_else(|_| Err(Error::internal("the writer thread failed")));
             drop(work);
             if let Err(error) = result {
-                self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+                self.failure
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .get_or_insert(error);
                 self.control.cancel.stop();
             }
         }
     }
 
-    fn perform(&self, work: &Work) -> Result<()> {
+    fn perform(&self, work: &Work, behind: Option<&mut WriteBehind<'_>>) -> Result<()> {
         match work {
             Work::Zero(offset, length) => self.target.zero(*offset, *length),
             Work::Data(offset, buffer) => {
                 for run in runs(buffer, self.target.zero_block()) {
                     let at = offset + run.range.start as u64;
                     if run.zero {
-                        self.target.zero(at, (run.range.end - run.range.start) as u64)?;
+                        self.target
+                            .zero(at, (run.range.end - run.range.start) as u64)?;
                     } else {
-                        self.control.meter.add_data((run.range.end - run.range.start) as u64);
+                        self.control
+                            .meter
+                            .add_data((run.range.end - run.range.start) as u64);
                         self.target.write(&buffer[run.range], at)?;
                     }
+                }
+                if let Some(behind) = behind {
+                    behind.reached(offset + buffer.len() as u64);
                 }
                 Ok(())
             }

@@ -14,12 +14,13 @@ mod read_ahead;
 mod sink;
 mod source;
 mod target;
+mod write_behind;
 mod zero;
 
 pub use cancel::Cancel;
-pub use export::{ExportOptions, export};
+pub use export::{ExportOptions, ReadMethod, export};
 pub use header::{HEADER_BYTES, MAX_SIZE, read_header};
-pub use import::{ImportOptions, import};
+pub use import::{ImportOptions, WriteMethod, import};
 pub use progress::{Meter, Progress, Ticker};
 pub use target::TargetKind;
 pub use zero::is_zero;

@@ -46,7 +46,8 @@ impl PipeEnd {
     }
 
     fn new(fd: OwnedFd, ready: PollFlags, cancel: Cancel) -> Result<Self> {
-        let stat = rustix::fs::fstat(&fd).map_err(|errno| Error::os("examine the stream's descriptor", errno))?;
+        let stat = rustix::fs::fstat(&fd)
+            .map_err(|errno| Error::os("examine the stream's descriptor", errno))?;
         let kind = match FileType::from_raw_mode(stat.st_mode) {
             FileType::Fifo => Kind::Pipe,
             FileType::Socket => Kind::Socket,
@@ -57,7 +58,12 @@ impl PipeEnd {
             // Best effort: the system's limit may be lower, and a smaller pipe only costs time.
             let _ = rustix::pipe::fcntl_setpipe_size(&fd, PIPE_BYTES);
         }
-        Ok(Self { fd, kind, ready, cancel })
+        Ok(Self {
+            fd,
+            kind,
+            ready,
+            cancel,
+        })
     }
 
     /// What the descriptor is.
@@ -69,7 +75,10 @@ impl PipeEnd {
     /// `O_NONBLOCK`, so `EAGAIN` is answered by waiting.
     ///
     /// The outer error is cancellation, the inner one the call's.
-    pub fn call<T>(&self, mut op: impl FnMut(BorrowedFd<'_>) -> rustix::io::Result<T>) -> Result<rustix::io::Result<T>> {
+    pub fn call<T>(
+        &self,
+        mut op: impl FnMut(BorrowedFd<'_>) -> rustix::io::Result<T>,
+    ) -> Result<rustix::io::Result<T>> {
         loop {
             self.cancel.check()?;
             match op(self.fd.as_fd()) {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! Counting bytes and telling about it once a second.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -60,15 +60,27 @@ pub struct Ticker {
 impl Ticker {
     /// Starts reporting to `report`. A stream without progress is better than no stream, so nothing happens when
     /// the system has no thread left.
-    pub fn start(meter: Meter, interval: Duration, mut report: impl FnMut(Progress) + Send + 'static) -> Self {
+    pub fn start(
+        meter: Meter,
+        interval: Duration,
+        mut report: impl FnMut(Progress) + Send + 'static,
+    ) -> Self {
         let (stop, stopped) = mpsc::channel();
         let started = Instant::now();
-        let thread = std::thread::Builder::new().name("blockio-progress".into()).spawn(move || {
-            while stopped.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
-                report(Progress { bytes: meter.bytes(), elapsed: started.elapsed() });
-            }
-        });
-        Self { stop: Some(stop), thread: thread.ok() }
+        let thread = std::thread::Builder::new()
+            .name("blockio-progress".into())
+            .spawn(move || {
+                while stopped.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
+                    report(Progress {
+                        bytes: meter.bytes(),
+                        elapsed: started.elapsed(),
+                    });
+                }
+            });
+        Self {
+            stop: Some(stop),
+            thread: thread.ok(),
+        }
     }
 }
 

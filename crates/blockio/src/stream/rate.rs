@@ -41,8 +41,14 @@ pub struct Limiter {
 impl Limiter {
     /// `rate` is in bytes per second; `None` is unlimited.
     pub fn new(rate: Option<NonZeroU64>) -> Self {
-        let schedule = rate.map(|rate| Schedule { rate, due: Duration::ZERO });
-        Self { schedule, started: Instant::now() }
+        let schedule = rate.map(|rate| Schedule {
+            rate,
+            due: Duration::ZERO,
+        });
+        Self {
+            schedule,
+            started: Instant::now(),
+        }
     }
 
     /// The largest piece to move at once, at most `usual`.
@@ -67,7 +73,10 @@ mod tests {
     use super::*;
 
     fn schedule(rate: u64) -> Schedule {
-        Schedule { rate: NonZeroU64::new(rate).unwrap(), due: Duration::ZERO }
+        Schedule {
+            rate: NonZeroU64::new(rate).unwrap(),
+            due: Duration::ZERO,
+        }
     }
 
     #[test]
@@ -78,8 +87,11 @@ mod tests {
         for _ in 0..1000 {
             now += schedule.book(now, 10_000);
             // The piece booked last is under way: it is not counted as sent.
-            let allowed = 1_000_000.0 * (now + BURST).as_secs_f64();
-            assert!((sent as f64) <= allowed, "{sent} bytes after {now:?}");
+            let allowed = (now + BURST).as_micros();
+            assert!(
+                u128::from(sent) <= allowed,
+                "{sent} bytes after {now:?} at 1 byte per microsecond"
+            );
             sent += 10_000;
         }
         assert_eq!(now, Duration::from_millis(9_990));
@@ -93,7 +105,10 @@ mod tests {
         while schedule.book(now, 10_000) == Duration::ZERO {
             free += 10_000;
         }
-        assert_eq!(free, 110_000, "100 ms worth, and the piece that crosses the line");
+        assert_eq!(
+            free, 110_000,
+            "100 ms worth, and the piece that crosses the line"
+        );
         now += Duration::from_secs(1);
         assert_eq!(schedule.book(now, 10_000), Duration::ZERO);
     }

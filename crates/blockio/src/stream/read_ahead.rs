@@ -19,8 +19,6 @@ use crate::{Error, Result};
 pub const SEGMENT: usize = 512 << 10;
 /// Alignment that suits `O_DIRECT` on every device with sectors of up to 4 KiB.
 const ALIGN: u64 = 4096;
-/// Reads in flight when the page cache is not in between.
-const DIRECT_READERS: usize = 4;
 
 type Job = (Range<u64>, Buf);
 type Done = Result<Buf>;
@@ -50,13 +48,14 @@ pub struct ReadAhead {
 }
 
 impl ReadAhead {
-    /// Starts the readers of `source`: several around the page cache when `direct` is a descriptor for that.
+    /// Starts `in_flight` readers of `source`, around the page cache when `direct` is a descriptor for that.
     pub fn start<'scope, 'env>(
         scope: &'scope Scope<'scope, 'env>,
         source: &'env Source,
         direct: Option<&'env OwnedFd>,
+        in_flight: usize,
     ) -> Result<Self> {
-        let count = if direct.is_some() { DIRECT_READERS } else { 1 };
+        let count = in_flight.max(1);
         let pool = Pool::new(2 * count + digest::QUEUE + 2, SEGMENT)?;
         let mut readers = Vec::with_capacity(count);
         for _ in 0..count {
@@ -74,14 +73,19 @@ impl ReadAhead {
                 .map_err(|error| Error::internal(format!("start a thread: {error}")))?;
             readers.push((jobs, done));
         }
-        Ok(Self { readers, pending: VecDeque::new(), pool, next_reader: 0, in_flight: 0 })
+        Ok(Self {
+            readers,
+            pending: VecDeque::new(),
+            pool,
+            next_reader: 0,
+            in_flight: 0,
+        })
     }
 
     /// True while another read should be queued.
     pub fn has_room(&self) -> bool {
         self.in_flight < 2 * self.readers.len()
     }
-
 
     /// Queues zeros.
     pub fn push_hole(&mut self, length: u64) {
@@ -94,7 +98,10 @@ impl ReadAhead {
         let end = ((range.start / ALIGN * ALIGN) + SEGMENT as u64).min(range.end);
         let reader = self.next_reader;
         self.next_reader = (reader + 1) % self.readers.len();
-        self.readers[reader].0.send((range.start..end, self.pool.take())).map_err(|_| ended())?;
+        self.readers[reader]
+            .0
+            .send((range.start..end, self.pool.take()))
+            .map_err(|_| ended())?;
         self.pending.push_back(Pending::Data(reader));
         self.in_flight += 1;
         Ok(end)
@@ -148,7 +155,8 @@ fn read(source: &Source, direct: Option<&OwnedFd>, range: &Range<u64>, mut buffe
 }
 
 fn usize_of(bytes: u64) -> Result<usize> {
-    usize::try_from(bytes).map_err(|_| Error::internal("a segment is larger than the address space"))
+    usize::try_from(bytes)
+        .map_err(|_| Error::internal("a segment is larger than the address space"))
 }
 
 fn ended() -> Error {

@@ -39,7 +39,13 @@ impl Sink {
         let end = PipeEnd::writer(fd, control.cancel.clone())?;
         let sparse = end.kind() == Kind::File && ends_here(&end)?;
         let zeros = Mapping::new(ZERO_PAGES * 4096)?;
-        Ok(Self { end, zeros, limiter: Limiter::new(rate), control, sparse })
+        Ok(Self {
+            end,
+            zeros,
+            limiter: Limiter::new(rate),
+            control,
+            sparse,
+        })
     }
 
     /// What the descriptor is.
@@ -69,14 +75,18 @@ impl Sink {
     pub fn zeros(&mut self, length: u64) -> Result<()> {
         if self.sparse {
             self.control.cancel.check()?;
-            let distance = i64::try_from(length).map_err(|_| Error::invalid("write stream: the hole is too large"))?;
-            rustix::fs::seek(&self.end, SeekFrom::Current(distance)).map_err(|errno| self.failed(errno))?;
+            let distance = i64::try_from(length)
+                .map_err(|_| Error::invalid("write stream: the hole is too large"))?;
+            rustix::fs::seek(&self.end, SeekFrom::Current(distance))
+                .map_err(|errno| self.failed(errno))?;
             self.control.meter.add(length);
             return Ok(());
         }
         let mut left = length;
         while left > 0 {
-            let piece = usize::try_from(left).unwrap_or(PIECE).min(self.limiter.piece(PIECE));
+            let piece = usize::try_from(left)
+                .unwrap_or(PIECE)
+                .min(self.limiter.piece(PIECE));
             self.limiter.wait(piece, &self.control.cancel)?;
             let mut done = 0;
             while done < piece {
@@ -91,8 +101,10 @@ impl Sink {
     /// Moves up to `length` bytes of a page-cached file without copying them, from `*offset`, which advances.
     /// Returns `None` when the kernel cannot do that between these two descriptors, else the bytes moved:
     /// 0 at the file's end.
-    pub fn from_cache(&mut self, file: impl AsFd, offset: &mut u64, length: u64) -> Result<Option<u64>> {
-        let piece = usize::try_from(length).unwrap_or(PIECE).min(self.limiter.piece(PIECE));
+    pub fn lend(&mut self, file: impl AsFd, offset: &mut u64, length: u64) -> Result<Option<u64>> {
+        let piece = usize::try_from(length)
+            .unwrap_or(PIECE)
+            .min(self.limiter.piece(PIECE));
         self.limiter.wait(piece, &self.control.cancel)?;
         let moved = self.end.call(|fd| {
             if self.end.kind() == Kind::Pipe {
@@ -125,7 +137,10 @@ impl Sink {
 
     fn write_fully(&self, mut bytes: &[u8]) -> Result<()> {
         while !bytes.is_empty() {
-            let written = self.end.call(|fd| rustix::io::write(fd, bytes))?.map_err(|errno| self.failed(errno))?;
+            let written = self
+                .end
+                .call(|fd| rustix::io::write(fd, bytes))?
+                .map_err(|errno| self.failed(errno))?;
             bytes = &bytes[written..];
         }
         Ok(())
@@ -133,7 +148,9 @@ impl Sink {
 
     fn some_zeros(&self, length: usize) -> Result<usize> {
         let segments = length.div_ceil(self.zeros.len()).min(ZERO_SEGMENTS);
-        let last = length.saturating_sub((segments - 1) * self.zeros.len()).min(self.zeros.len());
+        let last = length
+            .saturating_sub((segments - 1) * self.zeros.len())
+            .min(self.zeros.len());
         if self.end.kind() != Kind::Pipe {
             let mut slices = [IoSlice::new(&self.zeros); ZERO_SEGMENTS];
             slices[segments - 1] = IoSlice::new(&self.zeros[..last]);

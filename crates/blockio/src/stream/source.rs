@@ -39,14 +39,25 @@ impl Source {
         let (size, is_device) = match FileType::from_raw_mode(stat.st_mode) {
             FileType::RegularFile => (u64::try_from(stat.st_size).unwrap_or_default(), false),
             FileType::BlockDevice => (sys::device_size(&file).map_err(failed)?, true),
-            _ => return Err(Error::invalid(format!("open {name}: neither a regular file nor a block device"))),
+            _ => {
+                return Err(Error::invalid(format!(
+                    "open {name}: neither a regular file nor a block device"
+                )));
+            }
         };
         if size == 0 {
-            return Err(Error::invalid(format!("open {name}: it is empty, and an empty volume cannot be exported")));
+            return Err(Error::invalid(format!(
+                "open {name}: it is empty, and an empty volume cannot be exported"
+            )));
         }
         // Twice the usual readahead; a refusal costs nothing but that.
         let _ = rustix::fs::fadvise(&file, 0, None, Advice::Sequential);
-        Ok(Self { file, name, size, is_device })
+        Ok(Self {
+            file,
+            name,
+            size,
+            is_device,
+        })
     }
 
     /// Size in bytes.
@@ -56,7 +67,11 @@ impl Source {
 
     /// All parts from an offset on, in order.
     pub const fn extents(&self, from: u64) -> Extents<'_> {
-        Extents { source: self, at: from, knows_holes: !self.is_device }
+        Extents {
+            source: self,
+            at: from,
+            knows_holes: !self.is_device,
+        }
     }
 
     /// Fails when the file became shorter since it was opened.
@@ -66,7 +81,11 @@ impl Source {
         }
         let stat = rustix::fs::fstat(&self.file).map_err(|errno| self.failed(errno))?;
         let now = u64::try_from(stat.st_size).unwrap_or_default();
-        if now < self.size { Err(self.ended_at(now)) } else { Ok(()) }
+        if now < self.size {
+            Err(self.ended_at(now))
+        } else {
+            Ok(())
+        }
     }
 
     /// The error of a source that ended before its size.
@@ -77,15 +96,31 @@ impl Source {
         ))
     }
 
-    /// True when most of the data lies in the page cache, so that reading around it would be slower.
+    /// True when most of the data lies in the page cache, so that reading around it would be slower. Looks at
+    /// samples: asking about every page of a large file takes longer than sending a good part of it.
     pub fn is_cached(&self) -> bool {
+        const SAMPLES: u64 = 64;
+        const SAMPLE_BYTES: u64 = 64 << 10;
         if self.is_device {
             return false;
         }
-        let Ok(stat) = rustix::fs::fstat(&self.file) else { return true };
-        let allocated = u64::try_from(stat.st_blocks).unwrap_or_default().saturating_mul(512).min(self.size);
-        // Kernels before 6.5 cannot tell; the page cache is the safe choice.
-        sys::cached_bytes(&self.file, 0, self.size).map_or(true, |cached| cached >= allocated / 2)
+        let (mut looked, mut cached) = (0, 0);
+        for sample in 0..SAMPLES {
+            let from = self.size / SAMPLES * sample;
+            let at = match rustix::fs::seek(&self.file, SeekFrom::Data(from)) {
+                Ok(at) => at,
+                Err(Errno::NXIO) => break,
+                Err(_) => from,
+            };
+            let length = SAMPLE_BYTES.min(self.size.saturating_sub(at));
+            // Kernels before 6.5 cannot tell; the page cache is the safe choice.
+            let Ok(found) = sys::cached_bytes(&self.file, at, length) else {
+                return true;
+            };
+            looked += length;
+            cached += found.min(length);
+        }
+        cached >= looked / 2
     }
 
     /// A second descriptor that reads around the page cache, where the file system can.
@@ -93,7 +128,12 @@ impl Source {
         use std::os::fd::AsRawFd;
         // Through /proc, so that it is this very file even if the name was given to another one.
         let path = format!("/proc/self/fd/{}", self.file.as_raw_fd());
-        rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::DIRECT, Mode::empty()).ok()
+        rustix::fs::open(
+            path,
+            OFlags::RDONLY | OFlags::CLOEXEC | OFlags::DIRECT,
+            Mode::empty(),
+        )
+        .ok()
     }
 
     /// A system call on the source failed.
@@ -136,7 +176,8 @@ impl Extents<'_> {
         match rustix::fs::seek(&source.file, SeekFrom::Data(at)) {
             Ok(data) if data > at => self.hole(data.min(size)),
             Ok(_) => {
-                let end = rustix::fs::seek(&source.file, SeekFrom::Hole(at)).map_err(|errno| source.failed(errno))?;
+                let end = rustix::fs::seek(&source.file, SeekFrom::Hole(at))
+                    .map_err(|errno| source.failed(errno))?;
                 Ok(Extent::Data(at..end.clamp(at + 1, size)))
             }
             // Nothing but a hole up to the end.

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! What an import writes to.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use rustix::fs::{FallocateFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
+use super::import::WriteMethod;
+use super::write_behind::WriteBehind;
 use crate::fs::NewFile;
 use crate::{Error, Result, sys};
 
@@ -24,6 +26,8 @@ pub enum TargetKind {
 
 /// Permission bits of created images: guests' data is root's business.
 const IMAGE_MODE: u32 = 0o600;
+/// What the kernel calls a sector, whatever the device's are.
+const SECTOR: u64 = 512;
 /// Alignment that `O_DIRECT` needs of memory, offset and length.
 const DIRECT_ALIGN: u64 = 4096;
 /// Zero blocks smaller than this are not worth a call of their own.
@@ -41,26 +45,30 @@ pub struct Target {
     file: File,
     /// The same device or file without the page cache.
     direct: Option<OwnedFd>,
+    method: WriteMethod,
     kind: TargetKind,
     name: String,
     size: u64,
     /// From here on the target reads as zeros without our help.
     blank_from: u64,
+    /// How many ways to zero a range this target has refused.
     zeroing: AtomicU8,
 }
 
-/// Ways to zero a range, best first; a target that refuses one gets the next.
-const ZERO_OFFLOAD: u8 = 0;
-const ZERO_RANGE: u8 = 1;
-const ZERO_WRITE: u8 = 2;
-
 impl Target {
     /// Opens `path` for a volume of `size` bytes. `zeroed`: the caller knows that all of it reads as zeros.
-    pub fn open(kind: TargetKind, path: &Path, size: u64, zeroed: bool) -> Result<Self> {
+    pub fn open(
+        kind: TargetKind,
+        path: &Path,
+        size: u64,
+        zeroed: bool,
+        method: WriteMethod,
+    ) -> Result<Self> {
         let name = path.display().to_string();
         let failed = |errno| Error::os(format!("open {name}"), errno);
         let resize = |file: BorrowedFd<'_>| {
-            rustix::fs::ftruncate(file, size).map_err(|errno| Error::os(format!("resize {name} to {size} bytes"), errno))
+            rustix::fs::ftruncate(file, size)
+                .map_err(|errno| Error::os(format!("resize {name} to {size} bytes"), errno))
         };
         let (file, blank_from) = match kind {
             TargetKind::Create => {
@@ -71,16 +79,23 @@ impl Target {
             TargetKind::File => {
                 let (file, stat) = open_existing(path, OFlags::empty())?;
                 if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-                    return Err(Error::invalid(format!("open {name}: it is not a regular file")));
+                    return Err(Error::invalid(format!(
+                        "open {name}: it is not a regular file"
+                    )));
                 }
                 resize(file.as_fd())?;
-                (File::Existing(file), u64::try_from(stat.st_size).unwrap_or_default())
+                (
+                    File::Existing(file),
+                    u64::try_from(stat.st_size).unwrap_or_default(),
+                )
             }
             TargetKind::Device => {
                 // EXCL: busy when it is mounted or part of something.
                 let (file, stat) = open_existing(path, OFlags::EXCL)?;
                 if FileType::from_raw_mode(stat.st_mode) != FileType::BlockDevice {
-                    return Err(Error::invalid(format!("open {name}: it is not a block device")));
+                    return Err(Error::invalid(format!(
+                        "open {name}: it is not a block device"
+                    )));
                 }
                 let capacity = sys::device_size(&file).map_err(failed)?;
                 if capacity < size {
@@ -91,30 +106,66 @@ impl Target {
                 (File::Existing(file), capacity)
             }
         };
-        let direct = if kind == TargetKind::Device {
-            rustix::fs::open(path, OFlags::WRONLY | OFlags::CLOEXEC | OFlags::DIRECT, Mode::empty()).ok()
-        } else {
-            None
+        let method = match (method, kind) {
+            (WriteMethod::Auto, TargetKind::Device) => WriteMethod::Direct { in_flight: 4 },
+            (WriteMethod::Auto, _) => WriteMethod::WriteBehind,
+            (method, _) => method,
+        };
+        let itself = match &file {
+            File::New(new) => new.as_fd(),
+            File::Existing(file) => file.as_fd(),
+        };
+        let direct = match method {
+            WriteMethod::Direct { .. } => reopen_direct(itself),
+            _ => None,
         };
         let blank_from = if zeroed { 0 } else { blank_from };
-        Ok(Self { file, direct, kind, name, size, blank_from, zeroing: AtomicU8::new(ZERO_OFFLOAD) })
+        Ok(Self {
+            file,
+            direct,
+            method,
+            kind,
+            name,
+            size,
+            blank_from,
+            zeroing: AtomicU8::new(0),
+        })
     }
 
     /// Granularity of looking for zeros in data that was read.
     pub const fn zero_block(&self) -> usize {
-        if self.blank_from == 0 { SKIP_BLOCK } else { PUNCH_BLOCK }
+        if self.blank_from == 0 {
+            SKIP_BLOCK
+        } else {
+            PUNCH_BLOCK
+        }
     }
 
     /// Writes that may run at the same time. Buffered writes to one file exclude each other in the kernel.
-    pub const fn writers(&self) -> usize {
-        if self.direct.is_some() { 4 } else { 1 }
+    pub fn writers(&self) -> usize {
+        match (&self.direct, self.method) {
+            (Some(_), WriteMethod::Direct { in_flight }) => in_flight.max(1),
+            _ => 1,
+        }
+    }
+
+    /// What the only writer has to tell its position to.
+    pub fn write_behind(&self) -> Option<WriteBehind<'_>> {
+        match self.method {
+            WriteMethod::WriteBehind => Some(WriteBehind::new(self.as_fd())),
+            _ => None,
+        }
     }
 
     /// Writes all of `bytes` at `offset`.
     pub fn write(&self, mut bytes: &[u8], mut offset: u64) -> Result<()> {
         if let Some(direct) = &self.direct {
             let aligned = bytes.len() as u64 / DIRECT_ALIGN * DIRECT_ALIGN;
-            let mut left = if offset % DIRECT_ALIGN == 0 { usize::try_from(aligned).unwrap_or_default() } else { 0 };
+            let mut left = if offset % DIRECT_ALIGN == 0 {
+                usize::try_from(aligned).unwrap_or_default()
+            } else {
+                0
+            };
             while left > 0 {
                 match rustix::io::pwrite(direct, &bytes[..left], offset) {
                     // A device with larger sectors, or a short write to an odd place: without the flag then.
@@ -151,28 +202,39 @@ impl Target {
             return Ok(());
         }
         let length = end - offset;
+        let is_device = self.kind == TargetKind::Device;
+        // The kernel zeroes whole sectors of a device only.
+        if is_device && (offset | length) % SECTOR != 0 {
+            return self.write_zeros(offset, length);
+        }
         loop {
-            let way = self.zeroing.load(Ordering::Relaxed);
-            let result = match (self.kind, way) {
-                (_, ZERO_WRITE) => return self.write_zeros(offset, length),
-                // The kernel zeroes whole sectors only.
-                (TargetKind::Device, _) if (offset | length) % 512 != 0 => return self.write_zeros(offset, length),
-                (TargetKind::Device, ZERO_OFFLOAD) => sys::device_zero(self, offset, length),
-                (TargetKind::Device, _) => Err(Errno::OPNOTSUPP),
-                (_, ZERO_OFFLOAD) => {
+            let attempt = self.zeroing.load(Ordering::Relaxed);
+            let result = match (is_device, attempt) {
+                (true, 0) => sys::device_zero(self, offset, length),
+                (false, 0) => {
                     let punch = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
                     rustix::fs::fallocate(self, punch, offset, length)
                 }
-                (_, _) => rustix::fs::fallocate(self, FallocateFlags::ZERO_RANGE, offset, length),
+                (false, 1) => {
+                    rustix::fs::fallocate(self, FallocateFlags::ZERO_RANGE, offset, length)
+                }
+                _ => return self.write_zeros(offset, length),
             };
             match result {
                 Ok(()) => return Ok(()),
                 Err(Errno::INTR) => {}
                 Err(Errno::OPNOTSUPP | Errno::NOTTY | Errno::INVAL | Errno::NOSYS) => {
                     // Another thread may have come to the same conclusion.
-                    let _ = self.zeroing.compare_exchange(way, way + 1, Ordering::Relaxed, Ordering::Relaxed);
+                    let _ = self.zeroing.compare_exchange(
+                        attempt,
+                        attempt + 1,
+                        Ordering::Relaxed,
+                        Ordering::Relaxed,
+                    );
                 }
-                Err(errno) => return Err(Error::os(format!("zero {} at {offset}", self.name), errno)),
+                Err(errno) => {
+                    return Err(Error::os(format!("zero {} at {offset}", self.name), errno));
+                }
             }
         }
     }
@@ -182,7 +244,10 @@ impl Target {
         struct Zeros([u8; 64 << 10]);
         static ZEROS: Zeros = Zeros([0; 64 << 10]);
         while length > 0 {
-            let step = ZEROS.0.len().min(usize::try_from(length).unwrap_or(usize::MAX));
+            let step = ZEROS
+                .0
+                .len()
+                .min(usize::try_from(length).unwrap_or(usize::MAX));
             self.write(&ZEROS.0[..step], offset)?;
             offset += step as u64;
             length -= step as u64;
@@ -194,9 +259,8 @@ impl Target {
     pub fn finish(self) -> Result<()> {
         match self.file {
             File::New(new) => new.publish(),
-            File::Existing(file) => {
-                rustix::fs::fsync(&file).map_err(|errno| Error::os(format!("sync {}", self.name), errno))
-            }
+            File::Existing(file) => rustix::fs::fsync(&file)
+                .map_err(|errno| Error::os(format!("sync {}", self.name), errno)),
         }
     }
 
@@ -219,6 +283,18 @@ impl AsFd for Target {
     }
 }
 
+/// A descriptor of the same file that writes around the page cache, where that is possible. Through /proc, so that
+/// it is this very file whatever name it has or has not.
+fn reopen_direct(file: BorrowedFd<'_>) -> Option<OwnedFd> {
+    let itself = format!("/proc/self/fd/{}", file.as_raw_fd());
+    rustix::fs::open(
+        itself,
+        OFlags::WRONLY | OFlags::CLOEXEC | OFlags::DIRECT,
+        Mode::empty(),
+    )
+    .ok()
+}
+
 fn open_existing(path: &Path, extra: OFlags) -> Result<(OwnedFd, rustix::fs::Stat)> {
     let failed = |errno| Error::os(format!("open {}", path.display()), errno);
     // NONBLOCK: a FIFO in this place must not block us; it has no effect on files and devices.
@@ -227,4 +303,3 @@ fn open_existing(path: &Path, extra: OFlags) -> Result<(OwnedFd, rustix::fs::Sta
     let stat = rustix::fs::fstat(&file).map_err(failed)?;
     Ok((file, stat))
 }
-

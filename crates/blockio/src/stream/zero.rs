@@ -83,7 +83,15 @@ mod tests {
         bytes[3 * 64 - 1] = 1;
         bytes[10 * 64 + 4] = 1;
         let found: Vec<_> = runs(&bytes, 64).map(|run| (run.range, run.zero)).collect();
-        assert_eq!(found, vec![(0..64, true), (64..192, false), (192..640, true), (640..645, false)]);
+        assert_eq!(
+            found,
+            vec![
+                (0..64, true),
+                (64..192, false),
+                (192..640, true),
+                (640..645, false)
+            ]
+        );
     }
 
     #[test]
