@@ -6,7 +6,7 @@
 use v5.36;
 
 use FindBin;
-use lib map { /\A(.+)\z/ } "$FindBin::Bin/lib", "$FindBin::Bin/../lib";
+use lib map { /\A(.+)\z/ } map { "$FindBin::Bin/$_" } qw(lib stub ../lib);
 
 use Test::More;
 

@@ -270,28 +270,29 @@ sub filesystem_path($class, $scfg, $volname, $snapname = undef, @) {
     return $class->path($scfg, $volname, undef, $snapname);
 }
 
+# PVE asks for cloud-init drives in format qcow2 on any storage that has a path, and goes on with
+# the name that it gets back.
+my sub usable_format($formats, $fmt, $name) {
+    ($fmt) = ($fmt || $formats->{default}) =~ /\A(\w+)\z/ or die "invalid format\n";
+    return ($fmt, $name) if $formats->{valid}->{$fmt};
+    return ('raw', "$1.raw")
+        if $formats->{valid}->{raw} && ($name // '') =~ /\A(vm-[0-9]+-cloudinit)\.\Q$fmt\E\z/;
+    die "format '$fmt' is not supported, use one of: "
+        . join(', ', sort keys $formats->{valid}->%*) . "\n";
+}
+
 sub find_free_diskname($class, $storeid, $scfg, $vmid, $fmt = undef, $add_fmt_suffix = 0, @) {
-    $fmt ||= $class->get_formats($scfg, $storeid)->{default};
+    ($fmt) = usable_format($class->get_formats($scfg, $storeid), $fmt, undef);
     my $args = { vmid => int($vmid), format => $fmt };
     my $result = call($class, $storeid, $scfg, 'find_free_diskname', $args);
     my $name = clean_word(fields($result, 'result')->{name}, 'disk name');
     $name =~ s/\.\Q$fmt\E\z//;
-    return $add_fmt_suffix ? "$name.$fmt" : $name;
+    return $name if !$add_fmt_suffix;
+    return "$name.$fmt";
 }
 
 # Allocation
 #
-
-# PVE asks for cloud-init drives in format qcow2 on any storage that has a path, and goes on with
-# the name that it gets back.
-my sub usable_format($formats, $fmt, $name) {
-    $fmt ||= $formats->{default};
-    return ($fmt, $name) if $formats->{valid}->{$fmt};
-    return ('raw', "$1.raw")
-        if $formats->{valid}->{raw} && ($name // '') =~ /\A(vm-[0-9]+-cloudinit)\.\Q$fmt\E\z/;
-    die "format '" . one_line($fmt) . "' is not supported, use one of: "
-        . join(', ', sort keys $formats->{valid}->%*) . "\n";
-}
 
 sub alloc_image($class, $storeid, $scfg, $vmid, $fmt, $name, $size_kib, @) {
     ($fmt, $name) = usable_format($class->get_formats($scfg, $storeid), $fmt, $name);

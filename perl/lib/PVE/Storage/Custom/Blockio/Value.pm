@@ -51,7 +51,7 @@ sub one_line($text) {
 }
 
 sub kib_to_bytes($kib) {
-    my ($whole, $fraction) = ($kib // '') =~ /\A([0-9]{1,15})(\.[0-9]+)?\z/;
+    my ($whole, $fraction) = ($kib // '') =~ /\A([0-9]{1,16})(\.[0-9]+)?\z/;
     die "invalid size '" . one_line($kib // '') . "': not a number of KiB\n" if !defined($whole);
     my $bytes = $whole * 1024;
     if (defined($fraction)) {

@@ -10,7 +10,11 @@ use IO::File;
 use IO::Select;
 use IPC::Open3;
 
-our @COMMANDS;
+my @started;
+
+sub commands {
+    return @started;
+}
 
 my sub lines($buffer, $callback) {
     while ($$buffer =~ s/\A([^\n]*)\n//) {
@@ -20,7 +24,7 @@ my sub lines($buffer, $callback) {
 }
 
 sub run_command($command, %param) {
-    push @COMMANDS, $command;
+    push @started, $command;
     my $held;
     my $on_error = sub ($line) {
         $param{errfunc}->("$held\n") if defined($held);
