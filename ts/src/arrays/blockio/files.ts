@@ -59,7 +59,9 @@ export async function creatingIn<T>(dir: string, create: () => Promise<T>): Prom
     try {
       return await create();
     } catch (error) {
-      if (codeOf(error) !== "absent" || attempt >= 5 || (await exists(dir))) throw error;
+      if (codeOf(error) === "absent" && attempt < 5 && !(await exists(dir))) continue;
+      await removeIfEmpty(dir);
+      throw error;
     }
   }
 }
