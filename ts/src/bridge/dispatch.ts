@@ -64,8 +64,13 @@ async function run(storages: Storages, request: Request, caller: Caller, log: Lo
     const guests = prepared.guests(storage, { leases: caller.leases });
     const release = await storage.lockGuests(guests, signal);
     try {
-      signal.throwIfAborted();
-      return await prepared.run(storage, { ctx, leases: caller.leases });
+      // After the locks: a call that waits for a guest takes no place from others.
+      const leave = await storage.enter(signal);
+      try {
+        return await prepared.run(storage, { ctx, leases: caller.leases });
+      } finally {
+        leave();
+      }
     } finally {
       release();
     }

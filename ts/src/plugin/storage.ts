@@ -3,6 +3,7 @@ import type { Capabilities, Driver, StorageType, VolumeRef } from "../arrays/con
 import { storageType } from "../arrays/registry.js";
 import type { Context, Host } from "../common/context.js";
 import { fail } from "../common/errors.js";
+import { Gate } from "../common/gate.js";
 import { KeyedLocks } from "../common/locks.js";
 import { connectorFor } from "../connectors/connector.js";
 import { RequestJournal } from "./journal.js";
@@ -42,6 +43,14 @@ export class Storage {
     );
   }
 
+  /**
+   * Waits for a place among the calls of this array, and returns the function that gives it back. An array that
+   * hangs keeps its own calls waiting, and no more than these.
+   */
+  enter(signal: AbortSignal): Promise<() => void> {
+    return this.shared.gateOf(this.driver.domain).enter(signal);
+  }
+
   async capabilities(ctx: Context): Promise<Capabilities> {
     return this.driver.capabilities(ctx);
   }
@@ -58,10 +67,26 @@ export class Storage {
   }
 }
 
+/**
+ * How many calls of one array run at once. The file operations of all arrays share a pool of threads
+ * (see `cli/main.ts`), of which a hanging one must not take all.
+ */
+const callsPerArray = 16;
+
 /** State that outlives a change of a section: two sections may lie on the same array. */
 class SharedState {
   readonly locks = new KeyedLocks();
   readonly #reserved = new Map<string, Set<string>>();
+  readonly #gates = new Map<string, Gate>();
+
+  gateOf(domain: string): Gate {
+    let gate = this.#gates.get(domain);
+    if (!gate) {
+      gate = new Gate(callsPerArray);
+      this.#gates.set(domain, gate);
+    }
+    return gate;
+  }
 
   reservedIn(domain: string): Set<string> {
     let names = this.#reserved.get(domain);
