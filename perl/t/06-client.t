@@ -6,7 +6,7 @@
 use v5.36;
 
 use FindBin;
-use lib map { /\A(.+)\z/ } map { "$FindBin::Bin/$_" } qw(lib stub ../lib);
+use lib map { /\A(.+)\z/ } map { "$FindBin::Bin/$_" } qw(lib helper ../lib);
 
 use POSIX ();
 use Socket qw(MSG_NOSIGNAL);
@@ -101,9 +101,6 @@ subtest 'a service that is not there' => sub {
 };
 
 for my $case (
-    ['closes without an answer', '', qr/unreachable: .* closed the connection without/],
-    ['dies within a line', '{"id":ID,"res', qr/unreachable: .* in the middle/],
-    ['dies while it works', qq({"id":ID,"working":true}\n), qr/unreachable: .* in the middle/],
     ['sends no JSON', "hello\n", qr/internal: .* unreadable/],
     ['sends an empty line', "\n", qr/internal: .* unreadable/],
     ['sends a list', "[ID]\n", qr/internal: .* unreadable/],
@@ -150,32 +147,62 @@ subtest 'a service that was restarted between two calls' => sub {
     }
 };
 
-# The service takes the request on a kept connection and ends without any answer.
+# The service ends, before it has said anything or later; once, or whenever it gets the request.
 for my $case (
-    ['free_image', {}, 'result: pong', 'repeated'],
-    ['alloc_image', { name => 'vm-100-disk-0.raw' }, 'result: pong', 'repeated'],
-    ['alloc_image', { name => undef }, qr/unreachable: .* in the middle/, 'not repeated'],
-    ['clone_image', { volname => 'x' }, qr/unreachable: .* in the middle/, 'not repeated'],
-    ['rename_volume', { name => undef }, qr/unreachable: .* in the middle/, 'not repeated'],
-    ['rename_volume', { name => 'vm-101-disk-0.raw' }, 'result: pong', 'repeated'],
+    ['without an answer', ''],
+    ['within a line', '{"id":ID,"res'],
+    ['while it works', qq({"id":ID,"working":true}\n)],
 ) {
-    my ($method, $args, $expected, $what) = $case->@*;
-    my $title = "$method " . (defined($args->{name}) ? 'with' : 'without') . ' a name';
-    my $count = 0;
-    my $service = fresh({
-        ping => $echo,
-        $method => sub ($request) {
-            return $count++ ? 'pong' : sub { 0 };
-        },
-    });
-    outcome('ping');
-    my $got = outcome($method, $args);
-    ref($expected)
-        ? like($got, qr/\A$expected/, "$title is $what")
-        : is($got, $expected, "$title is $what");
-    is(scalar(grep { $_ eq $method } calls($service)), $what eq 'repeated' ? 2 : 1, '... indeed');
-    stop_service($service);
+    my ($title, $text) = $case->@*;
+    for my $kept (0, 1) {
+        my $count = 0;
+        my $ends = answer_with($text);
+        my $service = fresh({
+            ping => $echo,
+            alloc_image => sub ($request) { $count++ ? 'made' : $ends->($request) },
+            free_image => $ends,
+        });
+        outcome('ping') if $kept;
+        my $how = "a service that ends $title, " . ($kept ? 'known' : 'new');
+        is(outcome('alloc_image'), 'result: made', "$how: the request is sent again");
+        my @seen = grep { ($_->{method} // '') eq 'alloc_image' } requests($service);
+        is(scalar(@seen), 2, '... once');
+        is($seen[0]->{request}, $seen[1]->{request}, '... with the same token');
+        like($seen[0]->{request}, qr/\A[A-Za-z0-9-]{8,64}\z/, '... of the agreed form');
+        like(outcome('free_image'), qr/\Aunreachable: .* in the middle/,
+            '... and not a third time');
+        is(scalar(grep { $_ eq 'free_image' } calls($service)), 2, '... indeed');
+        outcome('alloc_image');
+        isnt((requests($service))[-1]->{request}, $seen[0]->{request},
+            'another request has another token');
+        stop_service($service);
+    }
 }
+
+subtest 'a service that comes back after a moment' => sub {
+    my $count = scratch_dir() . '/ended';
+    my $handlers = {
+        ping => sub {
+            return 'pong' if -e $count;
+            open(my $fh, '>', $count) or die "$count: $!\n";
+            POSIX::_exit(0);
+        },
+    };
+    my $service = fresh($handlers);
+    my $helper = fork() // die "fork: $!\n";
+    if (!$helper) {
+        sleep(1);
+        my $next = start_service($handlers, base => $service->{base});
+        sleep(2);
+        stop_service($next);
+        POSIX::_exit(0);
+    }
+    my $start = time();
+    is(outcome('ping'), 'result: pong', 'is waited for');
+    cmp_ok(time() - $start, '<', 2, '... not longer than needed');
+    waitpid($helper, 0);
+    stop_service($service);
+};
 
 subtest 'an alarm of the caller' => sub {
     my $slow = sub ($request) {

@@ -7,7 +7,7 @@
 use v5.36;
 
 use FindBin;
-use lib map { /\A(.+)\z/ } map { "$FindBin::Bin/$_" } qw(lib stub ../lib);
+use lib map { /\A(.+)\z/ } map { "$FindBin::Bin/$_" } qw(lib helper ../lib);
 
 use JSON ();
 use Scalar::Util qw(tainted);

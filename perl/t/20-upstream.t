@@ -7,7 +7,7 @@
 use v5.36;
 
 use FindBin;
-use lib map { /\A(.+)\z/ } map { "$FindBin::Bin/$_" } qw(lib ../lib);
+use lib map { /\A(.+)\z/ } map { "$FindBin::Bin/$_" } qw(helper ../lib);
 
 use File::Path qw(make_path);
 use JSON ();

@@ -43,13 +43,6 @@ my $DEADLINE_MS = {
 # PVE holds the storage lock around these.
 my $LOCKED = { map { $_ => 1 } qw(alloc_image free_image clone_image create_base rename_volume) };
 
-# These choose a name: repeated, they would make a second volume.
-my $CHOOSES_NAME = {
-    alloc_image => sub ($args) { !defined($args->{name}) },
-    clone_image => sub ($args) { 1 },
-    rename_volume => sub ($args) { !defined($args->{name}) },
-};
-
 my $KNOWN_CODE = {
     map { $_ => 1 }
         qw(absent exists busy refused unreachable auth no-space timeout unsupported invalid internal)
@@ -96,7 +89,8 @@ my sub fail_silent() {
     fail(unreachable => "pve-blockio service does not answer; $HELP");
 }
 
-my sub connect_service($limit) {
+# A service that has just ended may be on its way back.
+my sub connect_service($limit, $is_restarting) {
     my $path = socket_path();
     my $until = now() + SILENCE_SECONDS;
     $until = $limit if $limit < $until;
@@ -112,8 +106,12 @@ my sub connect_service($limit) {
             sleep(0.05);
             next;
         }
-        fail(unreachable => "pve-blockio service is not running; $HELP")
-            if $errno == ENOENT || $errno == ECONNREFUSED;
+        if ($errno == ENOENT || $errno == ECONNREFUSED) {
+            fail(unreachable => "pve-blockio service is not running; $HELP")
+                if !$is_restarting || now() >= $until;
+            sleep(0.1);
+            next;
+        }
         fail(refused => "socket '$path' is not accessible: only root may use the storage")
             if $errno == EACCES;
         fail(unreachable => "cannot connect to socket '$path': $error; $HELP");
@@ -163,7 +161,7 @@ my sub decode_reply($line, $id) {
     return $reply;
 }
 
-# The next line, or nothing when the connection was closed before any byte of a reply came.
+# The next line, or nothing when the connection is closed.
 my sub read_line($connection, $limit) {
     my $until = now() + SILENCE_SECONDS;
     while (index($connection->{buffer}, "\n") < 0) {
@@ -176,11 +174,7 @@ my sub read_line($connection, $limit) {
         my $count =
             sysread($connection->{fh}, $connection->{buffer}, 65536, length($connection->{buffer}));
         next if !defined($count) && ($! == EAGAIN || $! == EINTR);
-        if (!$count) {
-            return if !$connection->{heard};
-            fail(unreachable => "pve-blockio service ended in the middle of the call; $HELP");
-        }
-        $connection->{heard} = 1;
+        return if !$count;
     }
     return substr($connection->{buffer}, 0, index($connection->{buffer}, "\n") + 1, '');
 }
@@ -197,7 +191,6 @@ my sub receive_reply($connection, $id, $limit) {
 
 # Reply and whether the whole request went out.
 my sub exchange($connection, $line, $id, $limit) {
-    $connection->{heard} = 0;
     my $sent = send_line($connection, $line, $limit);
     my $reply = $sent ? receive_reply($connection, $id, $limit) : undef;
     # nothing may follow a reply, so what is left would belong to no call
@@ -205,19 +198,22 @@ my sub exchange($connection, $line, $id, $limit) {
     return ($reply, $sent);
 }
 
-my sub transact($line, $id, $limit, $repeatable) {
-    if (my $connection = take_kept()) {
+# A request whose connection is lost is sent once more. Every method can be repeated, and where the
+# service has made something already it knows so by the token of the request. A third time would
+# only end a service once more that ends by this very request.
+my sub transact($line, $id, $limit) {
+    my $connection = take_kept();
+    my $times_sent = 0;
+    for my $attempt (1 .. 3) {
+        $connection //= connect_service($limit, $times_sent);
         my ($reply, $sent) = exchange($connection, $line, $id, $limit);
         return $reply if $reply;
-        # The service may have been restarted since the last call.
-        fail(unreachable => "pve-blockio service ended in the middle of the call; $HELP")
-            if $sent && !$repeatable;
+        $times_sent += $sent;
+        last if $times_sent == 2;
+        $connection = undef;
     }
-    my $connection = connect_service($limit);
-    my ($reply) = exchange($connection, $line, $id, $limit);
-    fail(unreachable => "pve-blockio service closed the connection without an answer; $HELP")
-        if !$reply;
-    return $reply;
+    fail(unreachable => "pve-blockio service ended in the middle of the call; $HELP");
+    return;
 }
 
 sub deadline_ms($method, $under_cluster_lock = 0, $at_most_seconds = undef) {
@@ -239,14 +235,11 @@ sub request($method, $storeid, $scfg, $args, $deadline_ms) {
             storeid => $storeid,
             scfg => $scfg,
             args => $args,
+            request => sprintf('%d-%x-%x-%d', $$, now() * 1_000_000, rand(2**32), $id),
             deadlineMs => $deadline_ms,
         }) . "\n";
         fail(invalid => 'the request is too large') if length($line) > MAX_LINE_BYTES;
-
-        my $chooses = $CHOOSES_NAME->{$method};
-        my $repeatable = !$chooses || !$chooses->($args);
-        my $limit = now() + $deadline_ms / 1000 + GRACE_SECONDS;
-        transact($line, $id, $limit, $repeatable);
+        transact($line, $id, now() + $deadline_ms / 1000 + GRACE_SECONDS);
     };
     if (!$reply) {
         my $err = $@;
@@ -289,8 +282,8 @@ caller's SIGALRM handler, closes its connection, and the service then undoes wha
 While the service works on a call it says so every second. Four seconds without a line mean that it
 hangs, whatever the deadline of the call.
 
-A call is repeated on a fresh connection only when the kept one turned out to be closed before any
-byte of a reply came, and never when the whole request went out and the method chooses a name.
+A request whose connection is lost, because the service was restarted, is sent once more with the
+same token: the service then knows what it has made for it already.
 
 Everything that is returned is tainted.
 
