@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+import type { Capabilities, Format } from "../../src/arrays/contract.js";
+
+/** A storage.cfg section as PVE decodes it. */
+export type Section = Readonly<Record<string, unknown>>;
+
+/** What a place may be unable to do; the questions that need it are skipped with the reason. */
+export type Hook = "occupy" | "orphanSnapshot" | "hold" | "small";
+
+/** What the suite has to know of a driver that it cannot ask the driver itself. */
+export interface Subject {
+  /** Stands in front of every test's title. */
+  readonly name: string;
+  /** The storage type, as registered. */
+  readonly type: string;
+  /** Why this machine cannot run the subject; undefined when it can. */
+  readonly unavailable?: string | undefined;
+  /** What the driver must say of itself, found out without the driver's help. */
+  readonly capabilities: Capabilities;
+  /** Hooks that this machine or this array does not have, each with the reason. */
+  readonly lacks: Readonly<Partial<Record<Hook, string>>>;
+  /** Sizes are rounded up to a multiple of this; 1 when they are kept exactly. */
+  readonly sizeUnit: bigint;
+  /** The largest volume worth asking for; a thin storage takes a tebibyte. */
+  readonly largest: bigint;
+  /** Sections that must be refused as `invalid`, by what is wrong with them; they are laid over the right one. */
+  readonly malformed: Readonly<Record<string, Section>>;
+  /** Things of others that may lie around on the array, for {@link Place.plant}. */
+  readonly foreign: readonly string[];
+  /** Ways in which the array can be away, for {@link Place.outage}. */
+  readonly outages: readonly string[];
+
+  /** What `alloc_image` takes as a name, for a stem such as `vm-100-disk-0`. */
+  fileName(stem: string, format: Format): string;
+  /** The whole volume name of that stem; `base` for a linked clone on arrays whose names tell. */
+  volname(vmid: number, stem: string, format: Format, base?: string): string;
+  /** Makes the array itself ready: a file system, a simulator. */
+  open(): Promise<Site>;
+}
+
+/** An array that is ready, for all tests of one file. */
+export interface Site {
+  /** A new, empty storage that shares nothing with others. */
+  place(): Promise<Place>;
+  /** A new storage with room for about 16 MiB, which takes from that what a volume is promised. */
+  small?(): Promise<Place>;
+  close(): Promise<void>;
+}
+
+/** One storage, and the view behind the driver's back. */
+export interface Place {
+  readonly section: Section;
+  /** The local path that PVE's side computes for a volume or snapshot without asking anybody. */
+  path(volname: string, snap: string | null): string;
+  /** Everything that is on the array for this storage, in the array's own terms, sorted. Never by the driver. */
+  inventory(): Promise<string[]>;
+  /** Puts one kind of the subject's foreign things beside the volumes of a guest; returns how to remove them. */
+  plant(what: string, vmid: number): Promise<() => Promise<void>>;
+  /** Takes the array away in one of the subject's ways. */
+  outage(how: string): Promise<Outage>;
+  /** Makes a volume name impossible to take although there is no volume of that name; returns how to undo it. */
+  occupy?(volname: string): Promise<() => Promise<void>>;
+  /** Leaves a snapshot behind for a volume that does not exist, as a crash in the middle of a deletion does. */
+  orphanSnapshot?(volname: string, snap: string): Promise<void>;
+  /** Uses a local path as a guest does, until the returned function is called. */
+  hold?(path: string): Promise<() => Promise<void>>;
+  /** Removes the storage with all that is in it. */
+  remove(): Promise<void>;
+}
+
+/** An array that is away. */
+export interface Outage {
+  /** The section while the array is away. */
+  readonly section: Section;
+  end(): Promise<void>;
+}
