@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
+import { isatty } from "node:tty";
 import { fail } from "../common/errors.js";
 import { native } from "../common/native.js";
 import { BridgeClient } from "./client.js";
@@ -57,6 +58,8 @@ export const exportCommand: Command = {
 };
 
 async function send(values: Values, source: string): Promise<void> {
+  if (isatty(stdout))
+    throw fail("invalid", "export: standard output is a terminal; redirect it to a file or pipe");
   const result = await transfer(values, (onProgress) =>
     native().exportRaw({ source, sinkFd: stdout, ...transferOptions(values) }, onProgress),
   );

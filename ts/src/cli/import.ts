@@ -2,6 +2,7 @@
 import { statSync } from "node:fs";
 import { resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { isatty } from "node:tty";
 import type { ImportTarget } from "../arrays/contract.js";
 import { BlockioError, codeOf, fail } from "../common/errors.js";
 import { native } from "../common/native.js";
@@ -37,6 +38,8 @@ export const importCommand: Command = {
     json: common.json,
   },
   async run(values, operands) {
+    if (isatty(stdin))
+      throw fail("invalid", "import: standard input is a terminal; redirect it from a file or pipe");
     const device = text(values, "device");
     if (device !== undefined) {
       if (operands.length > 0) throw fail("invalid", "import: --device goes without volume ID");
