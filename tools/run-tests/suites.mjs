@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // The suites in the order in which they run. Directories below tests/ with an executable `run` are found by
-// themselves: such a suite ends with `N passed, N failed`, or exits with status 77 after `skip: reason`.
+// themselves: such a suite ends with `N passed, N failed[, N skipped]`. When it cannot run here it says `skip: reason`
+// and skips all its tests or exits with status 77.
 import { accessSync, constants, existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fromCargo, fromLastLine, fromTap } from "./counts.mjs";

@@ -36,6 +36,12 @@ test("status 77 leaves a suite out, but only with a reason and without tests", (
   assert.equal(run("skip: needs root\n3 passed, 0 failed", { status: 77 }).failed, 1);
 });
 
+test("a suite that skipped every test is left out, but only with a reason", () => {
+  assert.deepEqual(run("left out: needs root\n0 passed, 0 failed, 2 skipped"), { leftOut: "needs root" });
+  assert.equal(run("0 passed, 0 failed, 2 skipped").failed, 1);
+  assert.equal(run("left out: needs root\n0 passed, 0 failed, 2 skipped", { status: 1 }).failed, 1);
+});
+
 test("the total leaves out what did not run and counts only failures of the linters", () => {
   const results = [
     { name: "lint", onlyFailuresCount: true, passed: 7, failed: 1 },
