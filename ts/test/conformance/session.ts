@@ -239,8 +239,15 @@ export class Session {
     return this.made(result);
   }
 
-  async clone(volname: string, vmid: number, snap: string | null = null): Promise<string> {
-    return this.made(volnameSchema.parse(await this.call("clone_image", { volname, vmid, snap })).volname);
+  async clone(
+    volname: string,
+    vmid: number,
+    snap: string | null = null,
+    call: CallOptions = {},
+  ): Promise<string> {
+    return this.made(
+      volnameSchema.parse(await this.call("clone_image", { volname, vmid, snap }, call)).volname,
+    );
   }
 
   // Snapshots

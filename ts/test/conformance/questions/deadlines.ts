@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
+import { setTimeout as sleep } from "node:timers/promises";
 import type { ExecutionContext } from "ava";
 import { fail } from "../../../src/common/errors.js";
+import { overBridge } from "../bridge.js";
+import { eventually } from "../eventually.js";
 import type { Topic } from "../question.js";
 import { failure, type Session, storeid } from "../session.js";
 
@@ -25,6 +28,34 @@ async function endsPromptly(t: ExecutionContext, call: () => Promise<unknown>): 
   const took = performance.now() - started;
   t.is(error?.code, "timeout", error?.message);
   t.true(took < promptMs, `it took ${Math.round(took)} ms`);
+}
+
+/** How often a call is cut off, each time a little later. */
+const rounds = 60;
+
+/** Runs `call` with a signal that aborts after `ms` milliseconds, as a caller who hangs up makes it. */
+async function hangingUp<T>(ms: number, call: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const gone = new AbortController();
+  const timer = setTimeout(() => gone.abort(fail("timeout", "the caller hung up")), ms);
+  try {
+    return await call(gone.signal);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Cuts a call off at many moments and asserts that the volumes that are there are those that were told of. */
+async function cutOff(
+  t: ExecutionContext,
+  s: Session,
+  call: (ms: number) => Promise<unknown>,
+): Promise<void> {
+  for (let round = 0; round < rounds; round++) {
+    const error = await failure(() => call(0.5 + (round % 30) / 2));
+    t.true(error === undefined || error.code === "timeout", error?.message);
+  }
+  await quiet(s, 100);
+  t.deepEqual(await s.names(), known(s));
 }
 
 export const deadlines: Topic = {
@@ -71,29 +102,62 @@ export const deadlines: Topic = {
     {
       title: "an allocation that was answered with timeout leaves no volume that nobody knows of",
       async ask(t, s) {
-        const outcomes = new Set<string>();
-        for (let round = 0; round < 60; round++) {
-          const error = await failure(() => s.alloc({}, { deadlineMs: 0.5 + (round % 30) / 2 }));
-          outcomes.add(error?.code ?? "made");
-        }
-        await quiet(s, 100);
-        t.log([...outcomes].join(", "));
-        t.true([...outcomes].every((outcome) => ["made", "timeout"].includes(outcome)));
-        t.deepEqual(await s.names(), known(s));
+        await cutOff(t, s, (deadlineMs) => s.alloc({}, { deadlineMs }));
       },
     },
     {
       title: "an allocation whose caller hangs up leaves no volume that nobody knows of",
       async ask(t, s) {
-        for (let round = 0; round < 60; round++) {
-          const gone = new AbortController();
-          const timer = setTimeout(() => gone.abort(fail("timeout", "the caller hung up")), (round % 30) / 2);
-          const error = await failure(() => s.alloc({}, { signal: gone.signal }));
-          clearTimeout(timer);
-          t.true(error === undefined || error.code === "timeout", error?.message);
+        await cutOff(t, s, (ms) => hangingUp(ms, (signal) => s.alloc({}, { signal })));
+      },
+    },
+    {
+      title: "a clone whose caller hangs up leaves no volume that nobody knows of",
+      needs: ["linkedClones"],
+      async ask(t, s) {
+        const base = await s.makeBase(await s.alloc());
+        await cutOff(t, s, (ms) => hangingUp(ms, (signal) => s.clone(base, 100, null, { signal })));
+      },
+    },
+    {
+      title: "an import that was answered with timeout holds nothing, neither name nor lease",
+      async ask(t, s) {
+        const before = await s.place.inventory();
+        const volname = subject.volname(100, "vm-100-disk-0", "raw");
+        const args = { volname, size: "1048576", format: "raw+size", allowRename: false };
+        for (let round = 0; round < rounds; round++) {
+          const call = s.call("volume_import", args, { deadlineMs: 0.5 + (round % 30) / 2 });
+          const error = await failure(() => call);
+          await quiet(s, 100);
+          if (error === undefined) await s.abandon([...s.leases.keys()][0] ?? "");
+          else t.is(error.code, "timeout", error.message);
+          t.is(s.leases.size, 0, "what nobody has the token of cannot be given up");
+          t.is(await s.freeName(), subject.fileName("vm-100-disk-0", "raw"));
+          t.deepEqual(await s.place.inventory(), before);
         }
-        await quiet(s, 100);
-        t.deepEqual(await s.names(), known(s));
+      },
+    },
+    {
+      title: "an import whose client hangs up before its answer leaves nothing, and the name is free",
+      async ask(t, s) {
+        const before = await s.place.inventory();
+        const volname = subject.volname(100, "vm-100-disk-0", "raw");
+        const args = { volname, size: "1048576", format: "raw+size", allowRename: false };
+        const first = subject.fileName("vm-100-disk-0", "raw");
+        await overBridge(s, async (connect) => {
+          for (let round = 0; round < rounds / 3; round++) {
+            const client = await connect();
+            const answer = failure(() => client.call("volume_import", args));
+            await sleep((round % 10) / 2);
+            client.hangUp();
+            await answer;
+            const state = await eventually(
+              async () => ({ name: await s.freeName(), left: await s.place.inventory() }),
+              ({ name, left }) => name === first && left.join() === before.join(),
+            );
+            t.deepEqual(state, { name: first, left: before }, `hung up after ${(round % 10) / 2} ms`);
+          }
+        });
       },
     },
     {

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
+import { execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { mkdir, readdir, readFile, stat, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { MiB } from "../bytes.js";
@@ -8,6 +10,15 @@ import type { Session } from "../session.js";
 /** Questions that all need the same thing. */
 function withDirectories(questions: Question[]): Question[] {
   return questions.map((question) => ({ ...question, needs: ["directories" as const] }));
+}
+
+/** Where a directory is mounted besides its own place. */
+function mountsOf(dir: string): string[] {
+  return readFileSync("/proc/self/mountinfo", "utf8")
+    .split("\n")
+    .map((line) => line.split(" "))
+    .filter((fields) => fields[3]?.endsWith(dir))
+    .map((fields) => fields[4] ?? "");
 }
 
 /** Fills a container's directory as an unpacked system does, with a link that leads out of it. */
@@ -54,6 +65,25 @@ export const directories: Topic = {
           t.deepEqual(await s.place.inventory(), before);
           t.is(await readFile(join(outside, "precious"), "utf8"), "kept");
           t.deepEqual(await s.list(), []);
+        },
+      },
+      {
+        title: "with something mounted in them are busy, and what is mounted stays as it is",
+        hooks: ["hold"],
+        async ask(t, s) {
+          const volname = await s.alloc({ format: "subvol" });
+          const outside = await populate(s, volname);
+          const mountpoint = join(await s.map(volname), "etc", "deep");
+          execFileSync("mount", ["--bind", outside, mountpoint]);
+          try {
+            await s.refused(t, "busy", () => s.free(volname), volname);
+          } finally {
+            // By what is mounted, not by where: the refused call may have moved it.
+            for (const where of mountsOf(outside)) execFileSync("umount", [where]);
+          }
+          t.is(await readFile(join(outside, "precious"), "utf8"), "kept");
+          t.is(await readFile(join(await s.map(volname), "etc", "hostname"), "utf8"), "ct");
+          t.true(await s.free(volname));
         },
       },
       {

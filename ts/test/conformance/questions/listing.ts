@@ -49,7 +49,7 @@ export const listing: Topic = {
         t.is(entries.length, made.size);
         for (const entry of entries) {
           t.deepEqual(await s.info(entry.volname), entry);
-          t.is(entry.vmid, made.get(entry.volname));
+          t.is(entry.vmid, made.get(entry.volname) ?? 0);
           t.is(entry.format, entry.volname.includes("subvol-") ? "subvol" : "raw");
         }
       },
