@@ -5,5 +5,5 @@ set -eu
 cd "$(dirname "$0")/.."
 
 cargo fmt --all
-npx --no-install biome check --write --colors=off .
+node_modules/.bin/biome check --write --colors=off .
 tools/perltidy.sh write

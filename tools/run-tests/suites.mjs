@@ -48,6 +48,10 @@ function scriptSuites() {
     }));
 }
 
+function avaSuite(name, tier, ...patterns) {
+  return { name, tier, command: ["node_modules/.bin/ava", "--tap", ...patterns], read: fromTap };
+}
+
 function perlSuite(name, switches) {
   return {
     name,
@@ -86,9 +90,10 @@ export function allSuites() {
       command: [...CARGO_TEST, "--", "--skip", "sudo_", "--skip", "loop_"],
       read: fromCargo,
     },
-    { name: "ava", tier: 1, command: ["node_modules/.bin/ava", "--tap"], read: fromTap },
+    avaSuite("ava", 1, "build/test/*.test.js", "build/test/!(conformance)/**/*.test.js"),
     perlSuite("perl", []),
     perlSuite("perl-taint", ["-T"]),
+    avaSuite("conformance", 2, "build/test/conformance/**/*.test.js"),
     ...(hasRootTests() ? [rootTests] : []),
     ...scriptSuites(),
   ];
