@@ -97,20 +97,24 @@ export interface Capabilities {
 
 /** Where imported data goes. */
 export interface ImportTarget {
-  /** `create`: the stream makes the file under its final name in one step at its end. */
+  /** `create`: the stream makes the file `path` in one step at its end. */
   readonly kind: "create" | "file" | "device";
   readonly path: string;
   /** The target is known to read as zeros where nothing is written. */
   readonly zeroed: boolean;
 }
 
-/** An import under way: hidden or reserved until `commit`. */
-export interface ImportStage {
-  readonly target: ImportTarget;
-  /** Makes the volume appear under its name, durable. */
-  commit(ctx: Context): Promise<void>;
-  /** Takes everything back; succeeds when nothing is left to take back. */
-  abort(ctx: Context): Promise<void>;
+/**
+ * Imports whose volume stays hidden until it is complete. Each verb finds its way by the name alone, so that an
+ * import outlives a restart of the service.
+ */
+export interface Staging {
+  /** Reserves the name and gives the place for `size` bytes of data. Throws `exists`. */
+  begin(ctx: Context, ref: VolumeRef, size: Bytes): Promise<ImportTarget>;
+  /** Makes the volume appear under its name, durable. Throws `exists` when the name was taken meanwhile. */
+  commit(ctx: Context, ref: VolumeRef): Promise<void>;
+  /** Removes what this node's import has made, and nothing that bears the volume's name. */
+  abort(ctx: Context, ref: VolumeRef): Promise<void>;
 }
 
 export interface Driver {
@@ -166,10 +170,10 @@ export interface Driver {
   unpublish(ctx: Context, ref: VolumeRef, snapshot: string | undefined, host: Host): Promise<void>;
 
   /**
-   * Starts an import of `size` bytes. Without it the plugin layer creates the volume, publishes it, and deletes
-   * it again when the import fails.
+   * Without it the plugin layer creates the volume for an import, publishes it, and deletes it again when the
+   * import fails.
    */
-  stageImport?(ctx: Context, ref: VolumeRef, size: Bytes): Promise<ImportStage>;
+  readonly staging?: Staging;
 
   /** Gives up sessions and other resources of this process; the storage itself stays as it is. */
   close(): Promise<void>;

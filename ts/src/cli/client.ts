@@ -47,15 +47,23 @@ export class BridgeClient {
     });
   }
 
-  /** Calls a method; throws the service's typed error, or `unreachable` when it falls silent. */
+  /** Calls a method, with `token` one that may be sent again; throws the service's typed error, or `unreachable` when it falls silent. */
   async call<T>(
     method: string,
     section: Section | undefined,
     args: object = {},
     deadlineMs?: number,
+    token?: string,
   ): Promise<T> {
     const id = ++this.#lastId;
-    const request = { id, method, ...section, args, ...(deadlineMs === undefined ? {} : { deadlineMs }) };
+    const request = {
+      id,
+      method,
+      ...section,
+      args,
+      ...(deadlineMs === undefined ? {} : { deadlineMs }),
+      ...(token === undefined ? {} : { request: token }),
+    };
     let silence: NodeJS.Timeout | undefined;
     try {
       return await new Promise<T>((resolve, reject) => {

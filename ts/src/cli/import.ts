@@ -97,7 +97,7 @@ async function commit(values: Values, client: BridgeClient, section: Section, be
   for (;;) {
     try {
       current ??= await BridgeClient.connect(socketOf(values));
-      await current.call("volume_import_commit", section, args);
+      await current.call("volume_import_commit", section, args, undefined, begun.token);
       if (current !== client) current.close();
       return;
     } catch (error) {

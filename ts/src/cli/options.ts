@@ -29,8 +29,8 @@ export interface Command {
 
 /** Options that several commands share. */
 export const common = {
-  socket: { type: "string", value: "PATH", help: `socket of the service (default ${defaultSocket})` },
-  config: { type: "string", value: "FILE", help: `storage configuration (default ${defaultConfig})` },
+  socket: { type: "string", value: "PATH", help: `service's socket (default ${defaultSocket})` },
+  config: { type: "string", value: "FILE", help: `configuration (default ${defaultConfig})` },
   json: { type: "boolean", help: "print the result as JSON" },
 } as const satisfies Record<string, Option>;
 

@@ -14,7 +14,8 @@ export const serve: Command = {
   name: "serve",
   operands: "[--socket PATH]",
   summary: "Run the service of this node.",
-  details: "Under systemd's socket activation the socket is inherited, and --socket only\nsays where requests under way are remembered.",
+  details:
+    "Under systemd's socket activation the socket is inherited, and --socket only\nsays where requests under way are remembered.",
   options: {
     socket: { type: "string", value: "PATH", help: "listen here (default /run/pve-blockio/bridge.sock)" },
     "log-level": { type: "string", value: "LEVEL", help: "error, warn, info (default) or debug" },

@@ -70,6 +70,7 @@ const errnoCodes: Record<string, ErrorCode> = {
   EINVAL: "invalid",
   EISDIR: "invalid",
   ENOTDIR: "invalid",
+  ELOOP: "invalid",
   EFBIG: "invalid",
   EOPNOTSUPP: "unsupported",
   ENOTSUP: "unsupported",

@@ -7,6 +7,8 @@ import type { Storage } from "./storage.js";
 
 /** PVE numbers the disks of a guest below this. */
 const maxDisks = 1024;
+/** How long the undo of a call that was given up may take, in milliseconds. */
+export const undoLimitMs = 60_000;
 
 /** PVE's `alloc_image`: makes an empty volume of exactly `size` bytes; chooses the name when none is given. */
 export async function allocImage(
@@ -15,46 +17,64 @@ export async function allocImage(
   args: { vmid: number; format: Format; name: string | null; size: Bytes },
 ): Promise<VolumeRef> {
   requireFormat(storage, args.format);
+  const create = (ref: VolumeRef) =>
+    creation(storage, ref, () => storage.driver.createVolume(ctx, ref, args.size));
   if (args.name === null) {
-    return createWithFreeName(storage, ctx, args.vmid, args.format, (ref) =>
-      storage.driver.createVolume(ctx, ref, args.size),
-    );
+    return createWithFreeName(storage, ctx, args.vmid, args.format, create);
   }
   const ref = explicitName(storage, args.vmid, args.name, args.format);
-  await creatingOnce(storage, ctx, ref, () => storage.driver.createVolume(ctx, ref, args.size));
+  await creatingOnce(storage, ctx, create(ref));
   return ref;
 }
 
+/** One way to make a volume under a new name, and how to take that back. */
+export interface Creation {
+  readonly ref: VolumeRef;
+  make(): Promise<void>;
+  undo(ctx: Context): Promise<unknown>;
+}
+
+/** A creation that is taken back by deleting the volume. */
+export function creation(storage: Storage, ref: VolumeRef, make: () => Promise<void>): Creation {
+  return { ref, make, undo: (ctx) => storage.driver.deleteVolume(ctx, ref) };
+}
+
 /**
- * Runs `create`, which makes `ref`. When an earlier attempt of this very request was about to make it and it exists,
- * that attempt had succeeded: the service died before it could say so.
+ * Makes a volume. When an earlier attempt of this very request was about to make it and it exists, that attempt had
+ * succeeded: the service died before it could say so. When nobody waits for the result any more, the volume is taken
+ * back: no guest will ever know of it.
  */
 export async function creatingOnce(
   storage: Storage,
   ctx: Context,
-  ref: VolumeRef,
-  create: () => Promise<void>,
+  { ref, make, undo }: Creation,
 ): Promise<void> {
   const { domain } = storage.driver;
   const repeated = ctx.request?.previous(domain) === ref.volname;
   ctx.request?.intend(domain, ref.volname);
   try {
-    await create();
+    await make();
   } catch (error) {
     if (!repeated || codeOf(error) !== "exists") throw error;
     ctx.log.info("made by an earlier attempt of this request", { volname: ref.volname });
   }
+  if (!ctx.signal.aborted) return;
+  // The call's own signal would stop the undo.
+  await undo({ ...ctx, signal: AbortSignal.timeout(undoLimitMs) });
+  throw ctx.signal.reason;
 }
 
-/** PVE's `find_free_diskname`. */
+/** PVE's `find_free_diskname`. Names in `avoid` count as taken. */
 export async function findFreeDiskname(
   storage: Storage,
   ctx: Context,
   args: { vmid: number; format: Format },
+  avoid: readonly string[] = [],
 ): Promise<string> {
-  const taken = await takenIndexes(storage, ctx, args.vmid);
+  const { naming } = storage.type;
+  const taken = new Set([...(await takenNames(storage, ctx, args.vmid)), ...avoid].map(naming.diskIndex));
   for (let index = 0; index < maxDisks; index++) {
-    if (!taken.has(index)) return storage.type.naming.diskName(args.vmid, args.format, index);
+    if (!taken.has(index)) return naming.diskName(args.vmid, args.format, index);
   }
   throw fail(
     "refused",
@@ -63,28 +83,29 @@ export async function findFreeDiskname(
 }
 
 /**
- * Runs `create` with a free name. Should another node take the name in between, the array says `exists` and the
- * next free one is tried.
+ * Makes a volume under a free name. Should another node take the name in between, or something that is no volume have
+ * it, the array says `exists` and the next free one is tried.
  */
 export async function createWithFreeName(
   storage: Storage,
   ctx: Context,
   vmid: number,
   format: Format,
-  create: (ref: VolumeRef) => Promise<void>,
+  create: (ref: VolumeRef) => Creation,
 ): Promise<VolumeRef> {
+  const avoid: string[] = [];
   const previous = ctx.request?.previous(storage.driver.domain);
-  for (let attempt = 1; ; attempt++) {
+  let ref = previous === undefined ? undefined : storage.names.parse(previous);
+  for (;;) {
     ctx.signal.throwIfAborted();
-    const ref =
-      attempt === 1 && previous !== undefined
-        ? storage.names.parse(previous)
-        : storage.names.compose(vmid, await findFreeDiskname(storage, ctx, { vmid, format }));
+    ref ??= storage.names.compose(vmid, await findFreeDiskname(storage, ctx, { vmid, format }, avoid));
     try {
-      await creatingOnce(storage, ctx, ref, () => create(ref));
+      await creatingOnce(storage, ctx, create(ref));
       return ref;
     } catch (error) {
-      if (codeOf(error) !== "exists" || attempt >= maxDisks) throw error;
+      if (codeOf(error) !== "exists") throw error;
+      avoid.push(ref.name);
+      ref = undefined;
     }
   }
 }
@@ -106,13 +127,13 @@ function requireFormat(storage: Storage, format: Format): void {
   }
 }
 
-async function takenIndexes(storage: Storage, ctx: Context, vmid: number): Promise<Set<number>> {
-  const names = (await storage.driver.listVolumes(ctx, vmid)).map((volume) => volume.ref.name);
-  for (const volname of [...storage.reserved, ...(ctx.request?.others(storage.driver.domain) ?? [])]) {
-    const ref = storage.names.parse(volname);
-    if (ref.vmid === vmid) names.push(ref.name);
-  }
-  return new Set(
-    names.map((name) => storage.type.naming.diskIndex(name)).filter((index) => index !== undefined),
+async function takenNames(storage: Storage, ctx: Context, vmid: number): Promise<string[]> {
+  const { driver, names, reserved } = storage;
+  const spokenFor = [...reserved, ...(ctx.request?.others(driver.domain) ?? [])].map((volname) =>
+    names.parse(volname),
   );
+  return [
+    ...(await driver.listVolumes(ctx, vmid)).map((volume) => volume.ref.name),
+    ...spokenFor.filter((ref) => ref.vmid === vmid).map((ref) => ref.name),
+  ];
 }

@@ -2,7 +2,7 @@
 import type { VolumeRef } from "../arrays/contract.js";
 import type { Context } from "../common/context.js";
 import { fail } from "../common/errors.js";
-import { createWithFreeName, explicitName } from "./alloc.js";
+import { type Creation, createWithFreeName, creatingOnce, creation, explicitName } from "./alloc.js";
 import type { Storage } from "./storage.js";
 
 /** PVE's `clone_image`: a linked clone of a base, or of a snapshot when one is named. */
@@ -19,7 +19,7 @@ export async function cloneImage(
     );
   }
   return createWithFreeName(storage, ctx, args.vmid, source.format, (target) =>
-    storage.driver.cloneVolume(ctx, source, args.snap ?? undefined, target),
+    creation(storage, target, () => storage.driver.cloneVolume(ctx, source, args.snap ?? undefined, target)),
   );
 }
 
@@ -51,14 +51,19 @@ export async function renameVolume(
   args: { volname: string; vmid: number; name: string | null },
 ): Promise<VolumeRef> {
   const from = storage.names.parse(args.volname);
-  const rename = (to: VolumeRef) => storage.driver.renameVolume(ctx, from, to);
+  if (from.isBase) throw fail("refused", `rename '${from.volname}': a base is immutable; clone it instead`);
+  const rename = (to: VolumeRef): Creation => ({
+    ref: to,
+    make: () => storage.driver.renameVolume(ctx, from, to),
+    undo: (later) => storage.driver.renameVolume(later, to, from),
+  });
   if (args.name === null) {
     return createWithFreeName(storage, ctx, args.vmid, from.format, (free) =>
       rename(storage.names.compose(free.vmid, free.name, from.base)),
     );
   }
   const to = explicitName(storage, args.vmid, args.name, from.format);
-  await rename(to);
+  await creatingOnce(storage, ctx, rename(to));
   return to;
 }
 

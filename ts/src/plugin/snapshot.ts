@@ -2,6 +2,7 @@
 import type { Snapshot } from "../arrays/contract.js";
 import type { Context } from "../common/context.js";
 import { codeOf, fail } from "../common/errors.js";
+import { undoLimitMs } from "./alloc.js";
 import type { Storage } from "./storage.js";
 
 interface SnapshotArgs {
@@ -25,6 +26,10 @@ export async function volumeSnapshot(storage: Storage, ctx: Context, args: Snaps
     // An earlier attempt of this very request had taken it when the service died.
     if (!repeated || codeOf(error) !== "exists") throw error;
   }
+  if (!ctx.signal.aborted) return;
+  // Nobody waits for it any more, so no configuration will ever name it.
+  await storage.driver.deleteSnapshot({ ...ctx, signal: AbortSignal.timeout(undoLimitMs) }, ref, args.snap);
+  throw ctx.signal.reason;
 }
 
 /** PVE's `volume_snapshot_delete`: detaches the snapshot from this node first; a missing one is fine. */

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { randomUUID } from "node:crypto";
-import type { Format, ImportStage, ImportTarget, VolumeRef } from "../arrays/contract.js";
+import type { Format, ImportTarget, Staging, VolumeRef } from "../arrays/contract.js";
 import type { Context } from "../common/context.js";
 import { codeOf, fail } from "../common/errors.js";
 import type { Bytes } from "../common/size.js";
-import { createWithFreeName, explicitName } from "./alloc.js";
+import { type Creation, createWithFreeName, creatingOnce, explicitName } from "./alloc.js";
 import type { Storage } from "./storage.js";
 
 /**
@@ -41,12 +41,6 @@ export async function volumeExport(
   return { path, format: ref.format };
 }
 
-/** A lease on an import, with what its second half needs. */
-interface ImportLease extends Lease {
-  readonly ref: VolumeRef;
-  readonly stage: ImportStage;
-}
-
 /**
  * First half of PVE's `volume_import`: settles the name and gives the place where the data goes. With
  * `allowRename` a taken name is replaced by a free one. The volume is not there for others before
@@ -65,40 +59,41 @@ export async function volumeImport(
       `import '${wanted.volname}': '${args.format}' does not fit a volume of format '${wanted.format}'`,
     );
   }
-  let stage: ImportStage | undefined;
-  const begin = async (ref: VolumeRef) => {
-    stage = await beginImport(storage, ctx, ref, args.size);
-  };
+  const staging = stagingOf(storage);
+  let target: ImportTarget | undefined;
+  const begin = (to: VolumeRef): Creation => ({
+    ref: to,
+    make: async () => {
+      target = await staging.begin(ctx, to, args.size);
+    },
+    undo: (later) => staging.abort(later, to),
+  });
   let ref = wanted;
   try {
     ref = explicitName(storage, wanted.vmid, wanted.name, wanted.format);
-    await begin(ref);
+    await creatingOnce(storage, ctx, begin(ref));
   } catch (error) {
     if (codeOf(error) !== "exists" || !args.allowRename) throw error;
     ctx.log.info("name is taken, importing under a free one", { volname: wanted.volname });
     ref = await createWithFreeName(storage, ctx, wanted.vmid, wanted.format, begin);
   }
-  if (!stage) throw fail("internal", `import '${ref.volname}' has no stage`);
-  const opened = stage;
+  if (!target) throw fail("internal", `import '${ref.volname}' has no target`);
   const token = randomUUID();
   storage.reserved.add(ref.volname);
-  const lease: ImportLease = {
+  leases.set(token, {
     storage,
-    ref,
-    stage: opened,
     vmids: [ref.vmid],
     abandon: async (undo) => {
+      await staging.abort(undo, ref);
       storage.reserved.delete(ref.volname);
-      await opened.abort(undo);
     },
-  };
-  leases.set(token, lease);
-  return { ref, target: opened.target, token };
+  });
+  return { ref, target, token };
 }
 
 /**
- * Second half of PVE's `volume_import`: the data is complete, the volume appears. A token of an earlier service
- * that was restarted meanwhile is no obstacle, as long as the volume is there.
+ * Second half of PVE's `volume_import`: the data is complete, the volume appears. The token of a service that was
+ * restarted meanwhile is no obstacle. Sent again after a lost reply (same request token), it succeeds again.
  */
 export async function volumeImportCommit(
   storage: Storage,
@@ -106,46 +101,48 @@ export async function volumeImportCommit(
   args: { token: string; volname: string },
   leases: Leases,
 ): Promise<VolumeRef> {
-  const lease = leases.get(args.token) as ImportLease | undefined;
-  if (!lease) {
-    const ref = storage.names.parse(args.volname);
+  const ref = storage.names.parse(args.volname);
+  // Apart from the volumes' domain: the name is reserved by the import itself.
+  const domain = `${storage.driver.domain}#imports`;
+  const repeated = ctx.request?.previous(domain) === ref.volname;
+  ctx.request?.intend(domain, ref.volname);
+  try {
+    await stagingOf(storage).commit(ctx, ref);
+  } catch (error) {
+    if (!repeated || codeOf(error) !== "absent") throw error;
     await storage.driver.getVolume(ctx, ref);
-    await storage.detach(ctx, ref, undefined);
-    return ref;
   }
-  await lease.stage.commit(ctx);
   leases.delete(args.token);
-  storage.reserved.delete(lease.ref.volname);
-  return lease.ref;
+  storage.reserved.delete(ref.volname);
+  return ref;
 }
 
-/** Uses the driver's own staging, or creates the volume now and deletes it on abort. */
-async function beginImport(
-  storage: Storage,
-  ctx: Context,
-  ref: VolumeRef,
-  size: Bytes,
-): Promise<ImportStage> {
-  if (storage.driver.stageImport) return storage.driver.stageImport(ctx, ref, size);
-  const { zeroedOnCreate } = await storage.capabilities(ctx);
-  await storage.driver.createVolume(ctx, ref, size);
-  try {
-    const path = await storage.attach(ctx, ref, undefined);
-    return {
-      target: { kind: "device", path, zeroed: zeroedOnCreate },
-      commit: (done) => storage.detach(done, ref, undefined),
-      abort: async (undo) => {
-        await storage.detach(undo, ref, undefined);
-        await storage.driver.deleteVolume(undo, ref);
+/** The driver's own staging, or the plain way: the volume is made now, and deleted when the import is given up. */
+function stagingOf(storage: Storage): Staging {
+  const { driver } = storage;
+  const abort = async (ctx: Context, ref: VolumeRef) => {
+    await storage.detach(ctx, ref, undefined);
+    await driver.deleteVolume(ctx, ref);
+  };
+  return (
+    driver.staging ?? {
+      begin: async (ctx, ref, size) => {
+        const { zeroedOnCreate } = await storage.capabilities(ctx);
+        await driver.createVolume(ctx, ref, size);
+        try {
+          return { kind: "device", path: await storage.attach(ctx, ref, undefined), zeroed: zeroedOnCreate };
+        } catch (error) {
+          await abort(ctx, ref).catch((undoError: unknown) => {
+            ctx.log.error("could not remove the volume of a failed import", {
+              volname: ref.volname,
+              error: undoError,
+            });
+          });
+          throw error;
+        }
       },
-    };
-  } catch (error) {
-    await storage.driver.deleteVolume(ctx, ref).catch((undoError: unknown) => {
-      ctx.log.error("could not remove the volume of a failed import", {
-        volname: ref.volname,
-        error: undoError,
-      });
-    });
-    throw error;
-  }
+      commit: (ctx, ref) => storage.detach(ctx, ref, undefined),
+      abort,
+    }
+  );
 }

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-import { mkdir, readFile, realpath } from "node:fs/promises";
+import { mkdir, realpath } from "node:fs/promises";
 import { codeOf, during, fail } from "../../common/errors.js";
 import { native } from "../../common/native.js";
 import type { Capacity } from "../contract.js";
 import type { Layout } from "./layout.js";
+import { mountPoints } from "./mounts.js";
 
 /** How long a file system may take to answer a question about itself, in milliseconds. */
 const probeTimeoutMs = 2500;
@@ -49,9 +50,7 @@ export async function probe(path: string): Promise<Probe> {
 export async function checkMountpoint(layout: Layout): Promise<void> {
   const wanted = layout.section.mountpoint;
   if (wanted === undefined) return;
-  // From the kernel's table, not by stat: that would hang on a dead server.
-  const table = await readFile("/proc/self/mountinfo", "utf8");
-  const mounted = table.split("\n").map((line) => unescapeOctal(line.split(" ")[4] ?? ""));
+  const mounted = await mountPoints();
   if (mounted.includes(wanted)) return;
   const resolved = await realpath(wanted).catch(() => wanted);
   if (!mounted.includes(resolved)) {
@@ -94,10 +93,4 @@ export async function createDirectories(layout: Layout): Promise<void> {
     }
     seen.set(dir, type);
   }
-}
-
-function unescapeOctal(text: string): string {
-  return text.replace(/\\([0-7]{3})/g, (_, digits: string) =>
-    String.fromCharCode(Number.parseInt(digits, 8)),
-  );
 }

@@ -10,8 +10,8 @@ import type {
   Connection,
   Driver,
   DriverEnvironment,
-  ImportStage,
   Snapshot,
+  Staging,
   Volume,
   VolumeRef,
 } from "../contract.js";
@@ -19,6 +19,7 @@ import { checkMountpoint, createDirectories, probe } from "./directory.js";
 import { Layout } from "./layout.js";
 import type { BlockioSection } from "./schema.js";
 import * as snapshots from "./snapshots.js";
+import * as imports from "./staging.js";
 import * as volumes from "./volumes.js";
 
 /** The embedded array: files and directories below one path. See `docs/blockio.md`. */
@@ -55,8 +56,7 @@ export class BlockioDriver implements Driver {
   }
 
   async capacity(): Promise<Capacity> {
-    await checkMountpoint(this.#layout);
-    return probe(this.#layout.section.path);
+    return this.#reachable();
   }
 
   async identity(): Promise<string> {
@@ -144,18 +144,14 @@ export class BlockioDriver implements Driver {
     // A file needs nothing to be reached, so there is nothing to take back.
   }
 
-  async stageImport(_ctx: Context, ref: VolumeRef): Promise<ImportStage> {
-    await this.#during(`import '${ref.volname}'`, async () => {
-      await volumes.removeLeftovers(this.#layout, ref);
-      await volumes.prepareGuest(this.#layout, ref);
-    });
-    // The stream writes an unnamed file and links it at its end: until then there is nothing to take back.
-    return {
-      target: { kind: "create", path: this.#layout.volume(ref), zeroed: true },
-      commit: () => this.#during(`import '${ref.volname}'`, () => volumes.finishImport(this.#layout, ref)),
-      abort: async (ctx) => void (await this.deleteVolume(ctx, ref)),
-    };
-  }
+  readonly staging: Staging = {
+    begin: (_ctx, ref) =>
+      this.#during(`import '${ref.volname}'`, () => imports.beginImport(this.#layout, ref)),
+    commit: (_ctx, ref) =>
+      this.#during(`import '${ref.volname}'`, () => imports.commitImport(this.#layout, ref)),
+    abort: (_ctx, ref) =>
+      this.#during(`give up the import of '${ref.volname}'`, () => imports.abortImport(this.#layout, ref)),
+  };
 
   async close(): Promise<void> {
     // Holds nothing open.
@@ -176,8 +172,12 @@ export class BlockioDriver implements Driver {
     }
   }
 
-  /** Each verb first asks whether the file system answers: one that hangs would take a pool thread with it. */
+  /**
+   * Each verb first asks whether the right file system is there and answers: below an empty mount point lies another
+   * one, and one that hangs would take a pool thread with it.
+   */
   async #reachable() {
+    await checkMountpoint(this.#layout);
     return probe(this.#layout.section.path);
   }
 

@@ -13,12 +13,12 @@ export async function exists(path: string): Promise<boolean> {
   }
 }
 
-/** Names in a directory; none when the directory does not exist. */
+/** Names in a directory; none when there is no directory of that name. */
 export async function namesIn(dir: string): Promise<string[]> {
   try {
     return await readdir(dir);
   } catch (error) {
-    if (codeOf(error) === "absent") return [];
+    if (codeOf(error) === "absent" || (error as { code?: string }).code === "ENOTDIR") return [];
     throw error;
   }
 }

@@ -48,6 +48,16 @@ export class Layout {
     return join(this.guest(ref.vmid), `.${ref.name}.${this.hostName}.trash`);
   }
 
+  /** Keeps the guest's directory, and says that an import of this node is under way. */
+  importMark(ref: VolumeRef): string {
+    return join(this.guest(ref.vmid), `.${ref.name}.${this.hostName}.importing`);
+  }
+
+  /** Where the stream of an import puts its complete file. */
+  imported(ref: VolumeRef): string {
+    return join(this.guest(ref.vmid), `.${ref.name}.${this.hostName}.import`);
+  }
+
   /** The path of a volume or, when given, of its snapshot. */
   path(ref: VolumeRef, snapshot: string | undefined): string {
     return snapshot === undefined ? this.volume(ref) : this.snapshot(ref, snapshot);

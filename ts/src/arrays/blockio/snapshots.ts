@@ -66,22 +66,22 @@ export async function deleteSnapshot(layout: Layout, ref: VolumeRef, name: strin
 export async function listSnapshots(layout: Layout, ref: VolumeRef): Promise<Snapshot[]> {
   if (ref.format !== "raw") return [];
   await getVolume(layout, ref);
-  const snapshots: Snapshot[] = [];
+  const found: { born: bigint; snapshot: Snapshot }[] = [];
   for (const name of await namesIn(layout.snapshots(ref))) {
     if (name.startsWith(".")) continue;
-    const found = await stat(layout.snapshot(ref, name), { bigint: true }).catch((error: unknown) => {
+    const file = await stat(layout.snapshot(ref, name), { bigint: true }).catch((error: unknown) => {
       if (codeOf(error) === "absent") return undefined;
       throw error;
     });
-    if (!found) continue;
+    if (!file) continue;
     // A snapshot's file is written once, so its change time is its birth; links and modes never change later.
-    snapshots.push({
-      name,
-      id: `${found.ino}-${found.ctimeNs}`,
-      timestamp: Number(found.ctimeNs / 1_000_000_000n),
+    const born = file.ctimeNs;
+    found.push({
+      born,
+      snapshot: { name, id: `${file.ino}-${born}`, timestamp: Number(born / 1_000_000_000n) },
     });
   }
-  return snapshots.sort((a, b) => a.timestamp - b.timestamp || a.name.localeCompare(b.name));
+  return found.sort((a, b) => (a.born < b.born ? -1 : 1)).map(({ snapshot }) => snapshot);
 }
 
 export async function rollback(ctx: Context, layout: Layout, ref: VolumeRef, name: string): Promise<void> {

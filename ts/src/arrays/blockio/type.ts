@@ -5,8 +5,11 @@ import { BlockioDriver } from "./driver.js";
 import { blockioProperties, parseSection } from "./schema.js";
 
 const vmid = "(?<vmid>[1-9][0-9]{2,8})";
-/** What may follow in a name: no blank, comma, equals sign, quote or colon, which PVE's own parsers stumble over. */
-const rest = "[A-Za-z0-9_][A-Za-z0-9_.+@~-]*";
+/**
+ * What may follow in a name: no blank, comma, equals sign, quote or colon, which PVE's own parsers stumble over. Short
+ * enough for the longer names of what is hidden beside a volume.
+ */
+const rest = "[A-Za-z0-9_][A-Za-z0-9_.+@~-]{0,127}";
 
 function role(prefix: string, extension: Format): string {
   return `^${vmid}/(?<name>${prefix}-\\k<vmid>-${rest}\\.${extension})$`;

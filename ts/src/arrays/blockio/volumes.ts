@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-import { chmod, mkdir, open, rename, rm, stat, unlink } from "node:fs/promises";
+import { chmod, mkdir, realpath, rename, rm, stat, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import type { Context } from "../../common/context.js";
 import { codeOf, during, fail } from "../../common/errors.js";
@@ -9,10 +9,12 @@ import { waitUntil } from "../../common/wait.js";
 import type { DriverEnvironment, Volume, VolumeRef } from "../contract.js";
 import { creatingIn, exists, namesIn, removeIfEmpty, syncDirectory } from "./files.js";
 import type { Layout } from "./layout.js";
+import { mountPoints } from "./mounts.js";
 import { removeSnapshots } from "./snapshots.js";
 
 /** Images are for root and its group, as those of PVE's directory storages. */
 export const imageMode = 0o640;
+const baseMode = 0o444;
 /** A container's root directory must be enterable by the container's own users. */
 const directoryMode = 0o755;
 /** How long a loop device that is being detached may take to let go of a file, in milliseconds. */
@@ -106,25 +108,33 @@ export async function removeLeftovers(layout: Layout, ref: VolumeRef): Promise<v
   if (await exists(layout.volume(ref))) {
     throw fail("exists", `volume '${ref.volname}' already exists`);
   }
-  await rm(layout.trash(ref), { recursive: true, force: true });
+  await removeHidden(layout, ref);
   await removeSnapshots(layout, ref);
+}
+
+/** Removes this node's own unfinished work on a name: a deletion, an import. */
+async function removeHidden(layout: Layout, ref: VolumeRef): Promise<void> {
+  if (ref.format === "subvol") await rm(layout.trash(ref), { recursive: true, force: true });
+  await rm(layout.imported(ref), { force: true });
+  await rm(layout.importMark(ref), { force: true });
 }
 
 export async function deleteVolume(ctx: Context, layout: Layout, ref: VolumeRef): Promise<boolean> {
   const path = layout.volume(ref);
   const existed = await exists(path);
   if (existed) {
-    await refuseInUse(ctx, path, `volume '${ref.volname}'`);
     if (ref.format === "subvol") {
+      await refuseMounted(path, `volume '${ref.volname}'`);
       await rm(layout.trash(ref), { recursive: true, force: true });
       await rename(path, layout.trash(ref));
     } else {
+      await refuseInUse(ctx, path, `volume '${ref.volname}'`);
       if (ref.isBase) await native().setImmutable(path, false);
       await unlink(path);
     }
   }
   // From here on the volume is gone; what follows is removed by the next call on this name if we are killed.
-  await rm(layout.trash(ref), { recursive: true, force: true });
+  await removeHidden(layout, ref);
   await removeSnapshots(layout, ref);
   await syncDirectory(layout.guest(ref.vmid));
   await removeIfEmpty(layout.guest(ref.vmid));
@@ -143,17 +153,7 @@ export async function resizeVolume(layout: Layout, ref: VolumeRef, size: Bytes):
   }
   if (size === old) return;
   const path = layout.volume(ref);
-  if (layout.section.preallocation !== "off") {
-    await native().growFile(path, size, layout.section.preallocation);
-    return;
-  }
-  const handle = await open(path, "r+");
-  try {
-    await handle.truncate(Number(size));
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
+  await native().growFile(path, size, layout.section.preallocation);
 }
 
 export async function renameVolume(layout: Layout, from: VolumeRef, to: VolumeRef): Promise<void> {
@@ -186,13 +186,25 @@ export async function makeBase(ctx: Context, layout: Layout, from: VolumeRef, to
   await renameVolume(layout, from, to);
   if (to.format !== "raw") return;
   const path = layout.volume(to);
-  await chmod(path, 0o444);
+  const { mode } = await stat(path);
+  // When repeated it is immutable already, and its mode cannot be set any more.
+  if ((mode & 0o777) !== baseMode) await chmod(path, baseMode);
   try {
     await native().setImmutable(path, true);
   } catch (error) {
     // Protection beyond the mode is a bonus that many file systems (NFS) lack.
     ctx.log.debug("no immutable flag on base", { path, error });
   }
+}
+
+/** Throws `busy` while something is mounted in a directory volume: deleting it would delete that, too. */
+async function refuseMounted(path: string, what: string): Promise<void> {
+  const resolved = await realpath(path);
+  const below = (await mountPoints()).filter(
+    (mount) => mount === resolved || mount.startsWith(`${resolved}/`),
+  );
+  if (below.length > 0)
+    throw fail("busy", `${what} has something mounted at '${below[0]}'; unmount it first`);
 }
 
 /** Waits until no loop device of this node holds the file; throws `busy` when one stays. */
@@ -211,15 +223,4 @@ export async function refuseInUse(ctx: Context, path: string, what: string): Pro
 
 function absent(ref: VolumeRef, path: string) {
   return fail("absent", `volume '${ref.volname}' does not exist ('${join(path)}')`);
-}
-
-/** Makes the guest's directory, for a stream that creates its file there by itself. */
-export async function prepareGuest(layout: Layout, ref: VolumeRef): Promise<void> {
-  await mkdir(layout.guest(ref.vmid), { recursive: true });
-}
-
-/** Throws `absent` when the stream has not created its file. */
-export async function finishImport(layout: Layout, ref: VolumeRef): Promise<void> {
-  await getVolume(layout, ref);
-  await chmod(layout.volume(ref), imageMode);
 }
