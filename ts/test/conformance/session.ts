@@ -149,6 +149,15 @@ export class Session {
     return new Session(this.shared, storages);
   }
 
+  /** This node after its service was killed and started again: what it knew of calls and imports is gone. */
+  restarted(): Session {
+    for (const token of this.leases.keys()) this.undo.forget(`import ${token}`);
+    this.leases.clear();
+    const storages = new Storages(this.storages.host);
+    this.shared.nodes.set(`restart ${this.shared.nodes.size}`, storages);
+    return new Session(this.shared, storages);
+  }
+
   /** Another place of the same site, in the same test; what is made there must be removed by the test. */
   async elsewhere(place: Place): Promise<Session> {
     const other = await Session.open(this.subject, this.site, place, this.shared.ask);

@@ -149,8 +149,7 @@ export const deadlines: Topic = {
             const client = await connect();
             const answer = failure(() => client.call("volume_import", args));
             await sleep((round % 10) / 2);
-            client.hangUp();
-            await answer;
+            await Promise.all([client.hangUp(), answer]);
             const state = await eventually(
               async () => ({ name: await s.freeName(), left: await s.place.inventory() }),
               ({ name, left }) => name === first && left.join() === before.join(),

@@ -24,6 +24,9 @@ export interface Mounted {
 const guardian = `
 trap '' INT TERM HUP
 read -r _
+losetup --list --noheadings --output NAME,BACK-FILE | while read -r device file; do
+  case $file in "$1/mnt/"*) losetup --detach "$device" ;; esac
+done
 i=0
 until umount "$1/mnt" 2>/dev/null || ! mountpoint -q "$1/mnt"; do
   i=$((i + 1))
