@@ -239,26 +239,28 @@ await test("a receiver that waits for a silent sender ends at once on SIGTERM", 
   await sleep(400);
   const started = performance.now();
   receiver.kill("SIGTERM");
-  const [status] = await once(receiver, "close");
-  check(status === 143, `status ${status}`);
+  const [status, signal] = await once(receiver, "close");
+  // On a busy machine it may not have come so far as to catch the signal.
+  check(status === 143 || signal === "SIGTERM", `status ${status}, signal ${signal}`);
   check(performance.now() - started < 5000, "it did not take long");
   nothingLeft(check, "afterwards");
 });
 
 await test("a sender that nobody reads ends at once on SIGTERM", async (check) => {
   const sender = spawn(cli, ["export", "--device", source], { stdio: ["ignore", "pipe", "pipe"] });
-  sender.stdout.pause();
-  await sleep(400);
+  // The pipe has something, and nobody takes it out.
+  await once(sender.stdout, "readable");
   sender.kill("SIGTERM");
-  const [status] = await once(sender, "exit");
+  const [status, signal] = await once(sender, "exit");
   sender.stdout.destroy();
-  check(status === 143, `status ${status}`);
+  check(status === 143, `status ${status}, signal ${signal}`);
 });
 
 await test("the service restarts during an import: the import still succeeds", async (check) => {
   for (const signal of ["SIGTERM", "SIGKILL"]) {
-    const [sender, receiver] = pipeline(["--device", source, "--rate", "30M"], ["st:303/vm-303-disk-0.raw"]);
-    await sleep(500);
+    const [sender, receiver] = pipeline(["--device", source, "--rate", "20M"], ["st:303/vm-303-disk-0.raw"]);
+    for (let wait = 0; wait < 500 && filesOf(303).length === 0; wait++) await sleep(10);
+    check(filesOf(303).length > 0, `${signal}: the import has begun`);
     await killService(service, signal);
     service = await startService(socket);
     await Promise.all([sender.ended, receiver.ended]);

@@ -12,7 +12,7 @@ import {
   volumeSnapshotRollback,
 } from "../plugin/snapshot.js";
 import type { Storage } from "../plugin/storage.js";
-import { volumeExport, volumeImport, volumeImportCommit } from "../plugin/stream.js";
+import { volumeExport, volumeImport, volumeImportAbort, volumeImportCommit } from "../plugin/stream.js";
 import {
   activateVolume,
   deactivateVolume,
@@ -326,6 +326,16 @@ export const methods: Readonly<Record<string, Method>> = {
     run: async (storage, args, { ctx, leases }) => {
       const { ref, target, token } = await volumeImport(storage, ctx, args, leases);
       return { volname: ref.volname, target, token };
+    },
+  }),
+  volume_import_abort: method({
+    args: z.object({ token: z.string(), volname }),
+    result: nullResult,
+    deadlineMs: change,
+    guests: owner,
+    run: async (_storage, args, { ctx, leases }) => {
+      await volumeImportAbort(ctx, args, leases);
+      return null;
     },
   }),
   volume_import_commit: method({

@@ -79,8 +79,12 @@ async function importVolume(
       format,
       allowRename: values["allow-rename"] === true,
     });
-    // Should anything go wrong before the commit, the connection closes and the service takes everything back.
-    const result = await receiveInto(values, begun.target, size);
+    const result = await receiveInto(values, begun.target, size).catch(async (error: unknown) => {
+      // The end of the connection would do, but then the name were free a moment after we have ended.
+      const args = { token: begun.token, volname: begun.volname };
+      await client.call("volume_import_abort", section, args).catch(() => {});
+      throw error;
+    });
     await commit(values, client, section, begun);
     const volid = `${section.storeid}:${begun.volname}`;
     print(values["json"] === true ? resultJson(result, { volid }) : `${volid}\n`);

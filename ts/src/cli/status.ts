@@ -14,7 +14,7 @@ interface Status {
 export const status: Command = {
   name: "status",
   operands: "[STOREID...]",
-  summary: "Tell whether the service answers, and the state of the named storages.",
+  summary: "Tell whether the service answers, and how storages are.",
   options: { socket: common.socket, config: common.config, json: common.json },
   async run(values, operands) {
     const client = await BridgeClient.connect(socketOf(values));

@@ -117,6 +117,18 @@ export async function volumeImportCommit(
   return ref;
 }
 
+/** Gives an import up; what is not known (any more) is given up already. */
+export async function volumeImportAbort(
+  ctx: Context,
+  args: { token: string },
+  leases: Leases,
+): Promise<void> {
+  const lease = leases.get(args.token);
+  if (!lease) return;
+  await lease.abandon(ctx);
+  leases.delete(args.token);
+}
+
 /** The driver's own staging, or the plain way: the volume is made now, and deleted when the import is given up. */
 function stagingOf(storage: Storage): Staging {
   const { driver } = storage;
