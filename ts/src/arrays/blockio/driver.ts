@@ -120,8 +120,8 @@ export class BlockioDriver implements Driver {
   }
 
   async makeBase(ctx: Context, from: VolumeRef, to: VolumeRef): Promise<void> {
-    return this.#during(`make a base of '${from.volname}'`, () =>
-      volumes.makeBase(ctx, this.#layout, from, to),
+    return this.#during(`make a base of '${from.volname}'`, async () =>
+      volumes.makeBase(ctx, this.#layout, from, to, await this.#canReflink()),
     );
   }
 

@@ -6,6 +6,7 @@ import { native } from "../../common/native.js";
 import type { Snapshot, VolumeRef } from "../contract.js";
 import { creatingIn, exists, namesIn, removeIfEmpty, syncDirectory } from "./files.js";
 import type { Layout } from "./layout.js";
+import { padToBlocks } from "./padding.js";
 import { getVolume, imageMode, refuseInUse, removeLeftovers } from "./volumes.js";
 
 /** Nobody writes to a snapshot. */
@@ -41,6 +42,7 @@ export async function createSnapshot(layout: Layout, ref: VolumeRef, name: strin
   await getVolume(layout, ref);
   const target = layout.snapshot(ref, name);
   if (await exists(target)) throw fail("exists", `snapshot '${name}' of '${ref.volname}' already exists`);
+  await padToBlocks(layout.volume(ref));
   try {
     await creatingIn(layout.snapshots(ref), () =>
       reflink(ref, layout.volume(ref), target, false, snapshotMode),

@@ -10,6 +10,7 @@ import type { DriverEnvironment, Volume, VolumeRef } from "../contract.js";
 import { creatingIn, exists, namesIn, removeIfEmpty, syncDirectory } from "./files.js";
 import type { Layout } from "./layout.js";
 import { mountPoints } from "./mounts.js";
+import { padToBlocks } from "./padding.js";
 import { removeSnapshots } from "./snapshots.js";
 
 /** Images are for root and its group, as those of PVE's directory storages. */
@@ -182,13 +183,23 @@ export async function renameVolume(layout: Layout, from: VolumeRef, to: VolumeRe
   }
 }
 
-export async function makeBase(ctx: Context, layout: Layout, from: VolumeRef, to: VolumeRef): Promise<void> {
+/** `shares` says whether clones of the base will share its blocks. */
+export async function makeBase(
+  ctx: Context,
+  layout: Layout,
+  from: VolumeRef,
+  to: VolumeRef,
+  shares: boolean,
+): Promise<void> {
   await renameVolume(layout, from, to);
   if (to.format !== "raw") return;
   const path = layout.volume(to);
   const { mode } = await stat(path);
-  // When repeated it is immutable already, and its mode cannot be set any more.
-  if ((mode & 0o777) !== baseMode) await chmod(path, baseMode);
+  // When repeated it is immutable already, and neither size nor mode can be set any more.
+  if ((mode & 0o777) !== baseMode) {
+    if (shares) await padToBlocks(path);
+    await chmod(path, baseMode);
+  }
   try {
     await native().setImmutable(path, true);
   } catch (error) {
