@@ -56,13 +56,12 @@ function hostile(good: string): string[] {
 /** What asks for a name instead of being one, or is harmless once it has an extension. */
 const unnamed = ["", "32", "cloudinit"];
 
-function withoutExtension(subject: Subject): Question {
+function withoutExtension(): Question {
   return {
-    title: "a name without extension gets the one of its format, and nothing else",
+    title: "a name without the extension of its format is refused, not changed",
     async ask(t, s) {
-      const volname = await s.alloc({ name: "vm-100-cloudinit" });
-      t.is(volname, subject.volname(100, "vm-100-cloudinit", "raw"));
-      t.deepEqual(await s.names(), [volname]);
+      await s.refused(t, "invalid", () => s.alloc({ name: "vm-100-cloudinit" }));
+      t.deepEqual(await s.names(), []);
     },
   };
 }
@@ -143,7 +142,7 @@ export const names: Topic = {
         t.is((await s.list()).length, stems.length + 1);
       },
     },
-    ...(subject.fileName("x", "raw") === "x" ? [] : [withoutExtension(subject)]),
+    ...(subject.fileName("x", "raw") === "x" ? [] : [withoutExtension()]),
     {
       title: "a taken name is never replaced by another",
       async ask(t, s) {
