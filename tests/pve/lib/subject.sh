@@ -85,19 +85,13 @@ blockio_install() { # NODE...
     done
 }
 
-blockio_copy() { # NODE
-    run "blockio_tar_to" "$1"
+blockio_copy() { # NODE: as a package would install it, and the node binary where the launcher finds it
+    [ -d "$T/package" ] || run make -s -C "$project" install DESTDIR="$T/package" || return
+    run tar_to "$1" &&
+        run on "$1" sh -c "command -v node >/dev/null || ln -sfn $NODE_BIN /usr/lib/pve-blockio/node"
 }
 
-blockio_tar_to() {
-    local addon=()
-    [ ! -e "$project/dist/blockio.node" ] || addon=(blockio.node)
-    tar -C "$project/perl/lib" -c . | on "$1" tar -x --no-same-owner -C /usr/share/perl5 &&
-        tar -C "$project/dist" -c pve-blockio.cjs manifest.json "${addon[@]}" |
-        on "$1" sh -c 'mkdir -p /usr/lib/pve-blockio && tar -x --no-same-owner -C /usr/lib/pve-blockio' &&
-        printf '#!/bin/sh\nexec %s /usr/lib/pve-blockio/pve-blockio.cjs "$@"\n' "$NODE_BIN" |
-        on "$1" sh -c 'cat >/usr/bin/pve-blockio && chmod 755 /usr/bin/pve-blockio'
-}
+tar_to() { tar -C "$T/package" -c . | on "$1" tar -x --no-same-owner --keep-directory-symlink -C /; }
 
 service_start() { # NODE
     on "$1" sh -c 'mkdir -p /run/pve-blockio /var/log/pve-blockio

@@ -32,12 +32,14 @@ skip_all() {
 }
 
 run() { # COMMAND...
-    local rc
+    local rc start=$EPOCHREALTIME
     OUT=$("$@" 2>&1 </dev/null)
     rc=$?
-    printf '$ %s\n%s\n[%d]\n' "$*" "$OUT" "$rc" >>"$LOG"
+    printf '$ %s\n%s\n[exit %d, %s s]\n' "$*" "$OUT" "$rc" "$(since "$start")" >>"$LOG"
     return "$rc"
 }
+
+since() { awk -v a="$1" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.1f", b - a }'; } # START: seconds
 
 ok() { # NAME COMMAND...: the command succeeds
     local name=$1 rc
@@ -86,7 +88,7 @@ within() { # SECONDS NAME COMMAND...: ends in time, whatever its result
     local seconds=$1 name=$2 start=$EPOCHREALTIME took
     shift 2
     run "$@"
-    took=$(awk -v a="$start" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.1f", b - a }')
+    took=$(since "$start")
     if awk -v t="$took" -v s="$seconds" 'BEGIN { exit !(t <= s) }'; then
         pass "$name"
     else

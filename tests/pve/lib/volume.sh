@@ -41,7 +41,9 @@ listed() { # STORAGE [OPTION...]: volume IDs in one line
 }
 
 left_over() { # what still lies in the subject's image directories, snapshots and temporary files included
-    find "$STORE/sub/images" -mindepth 1 2>/dev/null | sed "s,^$STORE/sub/,," | sort
+    local but=() # stock types leave empty directories of guests behind
+    [ "$SUBJECT" = blockio ] || but=(! \( -type d -empty \))
+    find "$STORE/sub/images" -mindepth 1 "${but[@]}" -printf '%P\n' 2>/dev/null | sort
 }
 
 nothing_left() { is "${1:-nothing is left in the image directory}" "$(left_over)" ''; }

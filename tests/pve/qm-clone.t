@@ -1,0 +1,94 @@
+#!/bin/bash
+# SPDX-License-Identifier: AGPL-3.0-or-later
+# Proves: full clones of stopped and running VMs and of snapshots, templates, linked clones; a clone has the content, and
+# neither side sees what the other writes; a template in use is protected where clones need it, and may go where not.
+. "$(dirname "$0")/lib/env.sh"
+. "$here/lib/guest.sh"
+one_node
+
+must 'create' make_vm 100 --bios ovmf --efidisk0 "sub:1,format=$FMT,efitype=4m" --tpmstate0 sub:1,version=v2.0 \
+    --scsi0 "sub:0.125,format=$FMT" --ide2 sub:cloudinit
+disk=$(vm_disk 100 scsi0)
+random_file "$STORE/data" 30
+fill "$disk" "$STORE/data" >>"$LOG" 2>&1
+
+# --- full
+ok 'full clone, stopped' on1 qm clone 100 101 --full 1
+clone=$(vm_disk 101 scsi0)
+like 'on the subject' "$clone" '^sub:101/'
+ok 'same content' same "$clone" "$STORE/data"
+is 'EFI disk has its size' "$(size_of "$(vm_disk 101 efidisk0)")" 540672
+write_mark "$clone" 0x55 >>"$LOG"
+ok 'writing to the clone leaves the source alone' same "$disk" "$STORE/data"
+ok 'the clone starts' on1 qm start 101
+ok 'and stops' on1 qm stop 101
+ok 'full clone to the stock storage' on1 qm clone 100 102 --full 1 --storage plain --format raw
+ok 'same content' same "$(vm_disk 102 scsi0)" "$STORE/data"
+ok 'full clone back from there' on1 qm clone 102 103 --full 1 --storage sub --format "$FMT"
+ok 'same content' same "$(vm_disk 103 scsi0)" "$STORE/data"
+for id in 101 102 103; do ok "destroy $id" on1 qm destroy "$id"; done
+
+# --- full, from a running guest: a mirror inside QEMU
+must 'create a VM with the guest' make_vm 110 --scsi0 "sub:0.125,format=$FMT" --boot order=scsi0
+running=$(vm_disk 110 scsi0)
+ok 'install the guest' install_guest "$running"
+ok 'start' on1 qm start 110
+ok 'the guest runs' guest_alive 110
+ok 'full clone, running' on1 qm clone 110 111 --full 1
+read -r starts _ missing <<<"$(tracks "$(vm_disk 111 scsi0)")"
+is 'a consistent copy' "$starts $missing" '1 0'
+ok 'the source goes on' guest_alive 110
+ok 'stop' stop_vm 110
+
+# --- full, from a snapshot
+if [ -n "$CAN_VM_SNAP" ]; then
+    ok 'snapshot' on1 qm snapshot 110 s1
+    before=$(tracks "$running")
+    ok 'start' on1 qm start 110
+    ok 'the guest runs' guest_alive 110
+    ok 'stop' on1 qm stop 110
+    ok 'full clone of the snapshot' on1 qm clone 110 112 --full 1 --snapname s1
+    is 'the content of that time' "$(tracks "$(vm_disk 112 scsi0)")" "$before"
+    isnt 'the source is further' "$(tracks "$running")" "$before"
+    ok 'destroy it' on1 qm destroy 112
+else
+    skip 'full clone of a snapshot' "no snapshots on $FS"
+fi
+for id in 110 111; do ok "destroy $id" on1 qm destroy "$id"; done
+
+# --- template, linked
+ok 'make a template' on1 qm template 100
+base=$(vm_disk 100 scsi0)
+like 'its disk is a base' "$base" '^sub:100/base-100-disk'
+fails 'a template does not start' 'template' on1 qm start 100
+like 'full clone of a template' "$(on1 qm clone 100 104 --full 1 2>&1; echo $?)" '^0$'
+ok 'same content' same "$(vm_disk 104 scsi0)" "$STORE/data"
+if [ -n "$CAN_LINKED" ]; then
+    start=$(du -sk "$STORE/sub/images" | cut -f1)
+    ok 'linked clone' on1 qm clone 100 105
+    linked=$(vm_disk 105 scsi0)
+    ok 'same content' same "$linked" "$STORE/data"
+    is 'listed under the name in the configuration' "$(listed sub --vmid 105 | tr ' ' '\n' | grep -c -Fx "$linked")" 1
+    ok 'rescan' on1 qm disk rescan --vmid 105
+    is 'does not take it for a lost one' "$(on1 qm config 105 | grep -c '^unused')" 0
+    ok 'a second linked clone' on1 qm clone 100 106
+    write_mark "$linked" 0x66 >>"$LOG"
+    ok 'writing to one leaves the base alone' same "$base" "$STORE/data"
+    ok 'and the other' same "$(vm_disk 106 scsi0)" "$STORE/data"
+    ok 'a linked clone starts' on1 qm start 105
+    ok 'and stops' on1 qm stop 105
+    if [ -n "$CAN_CHAIN" ]; then
+        fails 'the template is in use' 'in use by linked clone' on1 qm destroy 100
+        for id in 104 105 106 100; do ok "destroy $id" on1 qm destroy "$id"; done
+    else
+        ok 'the template may go' on1 qm destroy 100
+        ok 'the clones do not need it: one' has_mark "$linked" 0x66
+        ok 'the clones do not need it: other' same "$(vm_disk 106 scsi0)" "$STORE/data"
+        for id in 104 105 106; do ok "destroy $id" on1 qm destroy "$id"; done
+    fi
+else
+    fails 'a linked clone is refused' 'not available|not support' on1 qm clone 100 105
+    for id in 104 100; do ok "destroy $id" on1 qm destroy "$id"; done
+fi
+nothing_left
+finish
