@@ -251,3 +251,133 @@ fn taken(path: &Path) -> Error {
         ),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use super::*;
+    use crate::testing::TempDir;
+
+    fn names(dir: &TempDir) -> Vec<String> {
+        let entries = std::fs::read_dir(dir.path("")).unwrap();
+        let mut names: Vec<_> = entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    fn write(new: &NewFile, bytes: &[u8]) {
+        assert_eq!(rustix::io::write(new, bytes), Ok(bytes.len()));
+    }
+
+    #[test]
+    fn a_file_appears_when_it_is_published() {
+        for nameless in [true, false] {
+            let dir = TempDir::new();
+            let new = NewFile::open(&dir.path("disk.raw"), 0o640, nameless).unwrap();
+            write(&new, b"content");
+            assert_eq!(names(&dir).len(), usize::from(!nameless));
+            assert!(!names(&dir).contains(&"disk.raw".to_owned()));
+            new.publish().unwrap();
+            assert_eq!(names(&dir), ["disk.raw"]);
+            assert_eq!(std::fs::read(dir.path("disk.raw")).unwrap(), b"content");
+        }
+    }
+
+    #[test]
+    fn a_dropped_file_leaves_nothing() {
+        for nameless in [true, false] {
+            let dir = TempDir::new();
+            drop(NewFile::open(&dir.path("disk.raw"), 0o640, nameless).unwrap());
+            assert_eq!(names(&dir), Vec::<String>::new());
+        }
+    }
+
+    #[test]
+    fn a_taken_name_stays_with_its_file() {
+        for nameless in [true, false] {
+            let dir = TempDir::new();
+            let path = dir.path("disk.raw");
+            let new = NewFile::open(&path, 0o640, nameless).unwrap();
+            std::fs::write(&path, b"other").unwrap();
+            assert_eq!(new.publish().unwrap_err().kind(), ErrorKind::Exists);
+            assert_eq!(names(&dir), ["disk.raw"]);
+            assert_eq!(std::fs::read(&path).unwrap(), b"other");
+        }
+    }
+
+    #[test]
+    fn publishing_over_replaces() {
+        for nameless in [true, false] {
+            let dir = TempDir::new();
+            let path = dir.path("disk.raw");
+            std::fs::write(&path, b"old").unwrap();
+            let new = NewFile::open(&path, 0o640, nameless).unwrap();
+            write(&new, b"new");
+            new.publish_over().unwrap();
+            assert_eq!(names(&dir), ["disk.raw"]);
+            assert_eq!(std::fs::read(&path).unwrap(), b"new");
+        }
+    }
+
+    #[test]
+    fn what_a_killed_attempt_left_is_replaced() {
+        let dir = TempDir::new();
+        let path = dir.path("disk.raw");
+        let stale = dir.path(temporary_name(OsStr::new("disk.raw")).to_str().unwrap());
+        std::fs::write(&stale, b"half of it").unwrap();
+        let new = NewFile::open(&path, 0o640, false).unwrap();
+        write(&new, b"whole");
+        new.publish().unwrap();
+        assert_eq!(names(&dir), ["disk.raw"]);
+        assert_eq!(std::fs::read(&path).unwrap(), b"whole");
+
+        std::fs::write(&stale, b"killed between link and rename").unwrap();
+        let new = NewFile::open(&path, 0o640, true).unwrap();
+        write(&new, b"newer");
+        new.publish_over().unwrap();
+        assert_eq!(names(&dir), ["disk.raw"]);
+        assert_eq!(std::fs::read(&path).unwrap(), b"newer");
+    }
+
+    #[test]
+    fn an_attempt_under_way_is_not_stale() {
+        let dir = TempDir::new();
+        let path = dir.path("disk.raw");
+        let first = NewFile::open(&path, 0o640, false).unwrap();
+        write(&first, b"first");
+        let second = NewFile::open(&path, 0o640, false).err().unwrap();
+        assert_eq!(second.kind(), ErrorKind::Busy);
+        first.publish().unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"first");
+    }
+
+    #[test]
+    fn the_temporary_name_is_hidden_and_names_the_host() {
+        let name = temporary_name(OsStr::new("vm-100-disk-0.raw"))
+            .into_string()
+            .unwrap();
+        assert!(name.starts_with(".vm-100-disk-0.raw."), "{name}");
+        assert!(
+            Path::new(&name)
+                .extension()
+                .is_some_and(|extension| extension == "tmp"),
+            "{name}"
+        );
+        assert!(name.len() > ".vm-100-disk-0.raw..tmp".len(), "{name}");
+    }
+
+    #[test]
+    fn a_dangling_link_counts_as_a_taken_name() {
+        let dir = TempDir::new();
+        let path = dir.path("disk.raw");
+        std::os::unix::fs::symlink("/nonexistent", &path).unwrap();
+        assert_eq!(
+            NewFile::create(&path, 0o640).err().unwrap().kind(),
+            ErrorKind::Exists
+        );
+        assert!(File::open("/nonexistent").is_err());
+    }
+}

@@ -177,3 +177,104 @@ fn type_name(magic: i64) -> String {
     };
     name.to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+    use crate::testing::TempDir;
+
+    /// Long enough never to matter.
+    const PATIENCE: Duration = Duration::from_secs(600);
+
+    fn some_info() -> DirInfo {
+        examine(Path::new("/")).unwrap()
+    }
+
+    #[test]
+    fn a_directory_has_a_size_and_a_type() {
+        let dir = TempDir::new();
+        let info = probe_dir(&dir.path(""), PATIENCE).unwrap();
+        assert!(
+            info.total >= info.used && info.total >= info.available,
+            "{info:?}"
+        );
+        assert!(info.total > 0 && !info.fs_type.is_empty(), "{info:?}");
+        let proc = probe_dir(Path::new("/proc"), PATIENCE).unwrap();
+        assert_ne!(proc.device, info.device);
+        assert_eq!(proc.fs_type, "0x9fa0");
+    }
+
+    #[test]
+    fn what_is_missing_is_absent_and_what_is_no_directory_is_invalid() {
+        let dir = TempDir::new();
+        let missing = probe_dir(&dir.path("missing"), PATIENCE).unwrap_err();
+        assert_eq!(missing.kind(), ErrorKind::Absent);
+        std::fs::write(dir.path("file"), b"").unwrap();
+        let file = probe_dir(&dir.path("file"), PATIENCE).unwrap_err();
+        assert_eq!(file.kind(), ErrorKind::Invalid);
+    }
+
+    #[test]
+    fn a_hanging_probe_costs_one_thread_and_others_are_not_affected() {
+        let path = Path::new("/hanging");
+        let (release, released) = channel::<()>();
+        let hang = move |_: &Path| {
+            let _ = released.recv();
+            Ok(some_info())
+        };
+        let first = probe_with(path, Duration::from_millis(1), hang).unwrap_err();
+        assert_eq!(first.kind(), ErrorKind::Timeout);
+        // At once, however patient the caller is, and without a second look.
+        let second = probe_with(path, PATIENCE, |_| unreachable!("it is asked again")).unwrap_err();
+        assert_eq!(second.kind(), ErrorKind::Timeout);
+        assert!(probe_dir(Path::new("/"), PATIENCE).is_ok(), "another path");
+        drop(release);
+        while lock(&OUTSTANDING).contains_key(path) {
+            std::thread::yield_now();
+        }
+        assert!(
+            probe_with(path, PATIENCE, |_| Ok(some_info())).is_ok(),
+            "it answers again"
+        );
+    }
+
+    #[test]
+    fn simultaneous_callers_share_one_probe() {
+        let path = Path::new("/shared");
+        let (release, released) = channel::<()>();
+        std::thread::scope(|scope| {
+            let first = scope.spawn(move || {
+                probe_with(path, PATIENCE, move |_| {
+                    let _ = released.recv();
+                    Ok(some_info())
+                })
+            });
+            while !lock(&OUTSTANDING).contains_key(path) {
+                std::thread::yield_now();
+            }
+            let second =
+                scope.spawn(move || probe_with(path, PATIENCE, |_| unreachable!("a second probe")));
+            drop(release);
+            assert!(first.join().unwrap().is_ok());
+            // It joined the first one, or came after it.
+            let _ = second.join();
+        });
+    }
+
+    #[test]
+    fn a_panic_is_an_error_and_frees_the_path() {
+        let path = Path::new("/panicking");
+        let error = probe_with(path, PATIENCE, |_| panic!("on purpose")).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Internal);
+        assert!(probe_with(path, PATIENCE, |_| Ok(some_info())).is_ok());
+    }
+
+    #[test]
+    fn sign_extended_magic_numbers_are_known() {
+        assert_eq!(type_name(i64::from(0xff53_4d42_u32.cast_signed())), "cifs");
+        assert_eq!(type_name(0x5846_5342), "xfs");
+        assert_eq!(type_name(0x1234), "0x1234");
+    }
+}

@@ -76,6 +76,8 @@ pub fn export(options: ExportOptions, control: &Control) -> Result<Summary> {
 
     let method = match options.method {
         ReadMethod::Auto => choose(&source, sink.kind(), options.digest),
+        // Lent pages never come by here.
+        ReadMethod::Lend if options.digest => ReadMethod::Buffered,
         method => method,
     };
     let sent = match method {
