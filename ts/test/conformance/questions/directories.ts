@@ -2,7 +2,7 @@
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { mkdir, readdir, readFile, stat, symlink, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { MiB } from "../bytes.js";
 import type { Question, Topic } from "../question.js";
 import type { Session } from "../session.js";
@@ -12,12 +12,12 @@ function withDirectories(questions: Question[]): Question[] {
   return questions.map((question) => ({ ...question, needs: ["directories" as const] }));
 }
 
-/** Where a directory is mounted besides its own place. */
+/** Where a directory is mounted besides its own place; known by its end, as its file system may begin anywhere. */
 function mountsOf(dir: string): string[] {
   return readFileSync("/proc/self/mountinfo", "utf8")
     .split("\n")
     .map((line) => line.split(" "))
-    .filter((fields) => fields[3]?.endsWith(dir))
+    .filter((fields) => fields[3]?.endsWith(join(basename(dirname(dir)), basename(dir))))
     .map((fields) => fields[4] ?? "");
 }
 
