@@ -230,7 +230,7 @@ fn sizes_of_files_and_of_nothing_else() {
 }
 
 #[test]
-fn a_file_without_loop_device_has_none() {
+fn a_file_that_is_not_attached_has_no_devices() {
     let dir = TempDir::new();
     std::fs::write(dir.path("file"), b"12345").unwrap();
     assert_eq!(loop_devices_of(&dir.path("file")), Ok(Vec::new()));
