@@ -273,7 +273,10 @@ mod tests {
 
     #[test]
     fn sign_extended_magic_numbers_are_known() {
-        assert_eq!(type_name(i64::from(0xff53_4d42_u32.cast_signed())), "cifs");
+        assert_eq!(
+            type_name(i32::from_ne_bytes(0xff53_4d42_u32.to_ne_bytes()).into()),
+            "cifs"
+        );
         assert_eq!(type_name(0x5846_5342), "xfs");
         assert_eq!(type_name(0x1234), "0x1234");
     }
