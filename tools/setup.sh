@@ -16,7 +16,7 @@ NODE_MIN=20.17        # the addon's build tool needs it
 NODE_PRIVATE=20.20.2  # installed into .tools/ where Debian's own Node is older
 NPM_PRIVATE=10.9.9    # Debian 12's npm only runs in Debian 12's Node
 
-RUN_PACKAGES="perl libjson-perl libjson-xs-perl mount util-linux e2fsprogs xfsprogs btrfs-progs acl attr procps"
+RUN_PACKAGES="perl libjson-perl libjson-xs-perl mount util-linux e2fsprogs fuse2fs xfsprogs btrfs-progs acl attr procps"
 LINT_PACKAGES="libperl-critic-perl perltidy shellcheck"
 
 missing=             # packages to install

@@ -36,7 +36,7 @@ export function fromTap(text) {
   };
 }
 
-/** The line all our own suites end with, and their `skip: reason` or `left out: reason` lines. */
+/** The line all our own suites end with; reasons stand in lines `skip: reason`, `left out: reason` or `... # SKIP reason`. */
 export function fromLastLine(text) {
   const last = text.trimEnd().split("\n").at(-1) ?? "";
   const match = /^(\d+) passed, (\d+) failed(?:, (\d+) skipped)?$/.exec(last);

@@ -43,11 +43,11 @@ test("last line: counts, with and without skipped tests", () => {
     skipped: 0,
     reasons: [],
   });
-  assert.deepEqual(fromLastLine("skip: no xfs\n5 passed, 0 failed, 2 skipped\n"), {
+  assert.deepEqual(fromLastLine("skip: no xfs\nok - a # SKIP no fuse2fs\n5 passed, 0 failed, 2 skipped\n"), {
     passed: 5,
     failed: 0,
     skipped: 2,
-    reasons: ["no xfs"],
+    reasons: ["no xfs", "no fuse2fs"],
   });
 });
 
