@@ -41,7 +41,7 @@ export function fromLastLine(text) {
   const last = text.trimEnd().split("\n").at(-1) ?? "";
   const match = /^(\d+) passed, (\d+) failed(?:, (\d+) skipped)?$/.exec(last);
   if (match === null) return undefined;
-  const reasons = [...text.matchAll(/^skip: (.+)$/gm)].map((line) => line[1]);
+  const reasons = [...text.matchAll(/(?:^skip: |^left out: | # SKIP )(.+)$/gm)].map((line) => line[1]);
   return {
     passed: Number(match[1]),
     failed: Number(match[2]),
