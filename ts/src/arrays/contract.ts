@@ -143,7 +143,10 @@ export interface Driver {
   deleteVolume(ctx: Context, ref: VolumeRef): Promise<boolean>;
   /** Grows a volume. `invalid` when `size` is smaller than it is; the same size succeeds. */
   resizeVolume(ctx: Context, ref: VolumeRef, size: Bytes): Promise<void>;
-  /** Gives a volume another name. Throws `exists` when that is taken, `refused` when snapshots tie it. */
+  /**
+   * Gives a volume another name. Throws `absent` when there is none of the old one, `exists` when the new one is
+   * taken, `refused` when snapshots tie it.
+   */
   renameVolume(ctx: Context, from: VolumeRef, to: VolumeRef): Promise<void>;
 
   /** Atomic, instant, also while in use. Throws `exists` when there is one of that name. */

@@ -24,6 +24,8 @@ export class Connection {
   readonly #gone = new AbortController();
   readonly #decoder = new StringDecoder("utf8");
   readonly #calls = new Set<Promise<void>>();
+  /** The requests that are being worked on. */
+  readonly #working = new Set<number>();
   #buffer = "";
   /** Settles when the client is gone and everything of it has ended. */
   readonly ended: Promise<void>;
@@ -42,8 +44,12 @@ export class Connection {
     });
     socket.on("error", (error) => log.debug("connection failed", { error }));
     socket.on("data", (chunk) => this.#receive(chunk));
-    // A client that half-closes has sent all it wants to; it still gets its answers.
-    socket.on("end", () => void Promise.allSettled(this.#calls).then(() => socket.end()));
+    socket.on("end", () => {
+      // A client that half-closes has sent all it wants to; it still gets its answers. One that has died looks the
+      // same until something is sent to it.
+      for (const id of this.#working) this.#send({ id, working: true });
+      void Promise.allSettled(this.#calls).then(() => socket.end());
+    });
   }
 
   /** True while a call runs or an import is under way. */
@@ -92,6 +98,7 @@ export class Connection {
         this.#send({ id, result: { version: this.version, protocol: protocolVersion } });
         return;
       }
+      this.#working.add(id);
       working = setInterval(() => this.#send({ id, working: true }), workingIntervalMs);
       const result = await dispatch(this.storages, request, {
         leases: this.#leases,
@@ -104,6 +111,7 @@ export class Connection {
       this.#send({ id, error: { code, message } });
     } finally {
       clearInterval(working);
+      this.#working.delete(id);
     }
   }
 

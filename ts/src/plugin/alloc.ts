@@ -30,7 +30,8 @@ export async function allocImage(
 /** One way to make a volume under a new name, and how to take that back. */
 export interface Creation {
   readonly ref: VolumeRef;
-  make(): Promise<void>;
+  /** `repeated`: an earlier attempt of this very request was about to do it. */
+  make(repeated: boolean): Promise<void>;
   undo(ctx: Context): Promise<unknown>;
 }
 
@@ -53,7 +54,7 @@ export async function creatingOnce(
   const repeated = ctx.request?.previous(domain) === ref.volname;
   ctx.request?.intend(domain, ref.volname);
   try {
-    await make();
+    await make(repeated);
   } catch (error) {
     if (!repeated || codeOf(error) !== "exists") throw error;
     ctx.log.info("made by an earlier attempt of this request", { volname: ref.volname });

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import type { VolumeRef } from "../arrays/contract.js";
 import type { Context } from "../common/context.js";
-import { fail } from "../common/errors.js";
+import { codeOf, fail } from "../common/errors.js";
 import { type Creation, createWithFreeName, creatingOnce, creation, explicitName } from "./alloc.js";
 import type { Storage } from "./storage.js";
 
@@ -54,7 +54,15 @@ export async function renameVolume(
   if (from.isBase) throw fail("refused", `rename '${from.volname}': a base is immutable; clone it instead`);
   const rename = (to: VolumeRef): Creation => ({
     ref: to,
-    make: () => storage.driver.renameVolume(ctx, from, to),
+    make: async (repeated) => {
+      try {
+        await storage.driver.renameVolume(ctx, from, to);
+      } catch (error) {
+        if (!repeated || codeOf(error) !== "absent") throw error;
+        // Gone under its old name because the earlier attempt had succeeded?
+        await storage.driver.getVolume(ctx, to);
+      }
+    },
     undo: (later) => storage.driver.renameVolume(later, to, from),
   });
   if (args.name === null) {

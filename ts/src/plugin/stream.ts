@@ -153,7 +153,10 @@ function stagingOf(storage: Storage): Staging {
           throw error;
         }
       },
-      commit: (ctx, ref) => storage.detach(ctx, ref, undefined),
+      commit: async (ctx, ref) => {
+        await driver.getVolume(ctx, ref);
+        await storage.detach(ctx, ref, undefined);
+      },
       abort,
     }
   );

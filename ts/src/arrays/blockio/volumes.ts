@@ -160,11 +160,7 @@ export async function resizeVolume(layout: Layout, ref: VolumeRef, size: Bytes):
 export async function renameVolume(layout: Layout, from: VolumeRef, to: VolumeRef): Promise<void> {
   const source = layout.volume(from);
   const target = layout.volume(to);
-  if (!(await exists(source))) {
-    // Repeated after an interruption: done already. (Nobody else renames within the guests' locks.)
-    if (await exists(target)) return;
-    throw absent(from, source);
-  }
+  if (!(await exists(source))) throw absent(from, source);
   const snapshots = (await namesIn(layout.snapshots(from))).filter((name) => !name.startsWith("."));
   if (snapshots.length > 0) {
     throw fail(
@@ -191,9 +187,11 @@ export async function makeBase(
   to: VolumeRef,
   shares: boolean,
 ): Promise<void> {
-  await renameVolume(layout, from, to);
-  if (to.format !== "raw") return;
   const path = layout.volume(to);
+  // Repeated after an interruption it has its new name already.
+  const renamed = !(await exists(layout.volume(from))) && (await exists(path));
+  if (!renamed) await renameVolume(layout, from, to);
+  if (to.format !== "raw") return;
   const { mode } = await stat(path);
   // When repeated it is immutable already, and neither size nor mode can be set any more.
   if ((mode & 0o777) !== baseMode) {
