@@ -35,7 +35,8 @@ is_deeply(
     'filesystem_path says the same',
 );
 is(
-    scalar($blockio->path(blockio_scfg('content-dirs' => { images => 'disks' }), $disk, 'store')),
+    scalar($blockio->path(
+        blockio_scfg('content-dirs' => { images => 'disks' }), $disk, 'store')),
     '/srv/store/disks/100/vm-100-disk-0.raw',
     'content-dirs is honoured',
 );
@@ -91,10 +92,14 @@ is_deeply(
     { default => 'raw', valid => { raw => 1, subvol => 1 } },
     'formats',
 );
-is($blockio->get_formats(blockio_scfg(format => 'subvol'), 'store')->{default},
-    'subvol', 'the format property sets the default');
-is($blockio->get_formats(blockio_scfg(format => 'qcow2'), 'store')->{default},
-    'raw', 'an unknown one does not');
+is(
+    $blockio->get_formats(blockio_scfg(format => 'subvol'), 'store')->{default},
+    'subvol', 'the format property sets the default'
+);
+is(
+    $blockio->get_formats(blockio_scfg(format => 'qcow2'), 'store')->{default},
+    'raw', 'an unknown one does not'
+);
 my $formats = $blockio->get_formats($scfg, 'store');
 $formats->{valid}->{qcow2} = 1;
 ok(!$blockio->get_formats($scfg, 'store')->{valid}->{qcow2}, 'each caller gets its own hash');

@@ -74,7 +74,10 @@ for my $case (
     ['nested too deeply', '[' x 100 . ']' x 100, qr/not valid JSON/],
     ['other version', '{"version": 2}', qr/version is not 1/],
     ['no api', '{"version": 1, "types": {}}', qr/'api' has no/],
-    ['bad api', '{"version": 1, "api": {"min": 11, "max": "x"}, "types": {}}', qr/'api' has no/],
+    [
+        'bad api', '{"version": 1, "api": {"min": 11, "max": "x"}, "types": {}}',
+        qr/'api' has no/
+    ],
     ['no types', '{"version": 1, "api": {"min": 11, "max": 15}}', qr/'types' is not/],
     [
         'type missing',
@@ -93,7 +96,10 @@ my sub options($entry) {
 }
 for my $case (
     ['no plugindata', sub ($e) { delete $e->{plugindata} }, qr/'plugindata' is not an object/],
-    ['properties a list', sub ($e) { $e->{properties} = [] }, qr/'properties' is not an object/],
+    [
+        'properties a list', sub ($e) { $e->{properties} = [] },
+        qr/'properties' is not an object/
+    ],
     ['options null', sub ($e) { $e->{options} = undef }, qr/'options' is not an object/],
     ['option not an object', sub ($e) { options($e)->{nodes} = 1 }, qr/option 'nodes'/],
     ['option with a typo', sub ($e) { options($e)->{nodes} = { optinal => 1 } }, qr/'optinal'/],
@@ -185,7 +191,10 @@ for my $case (
         sub ($e) { $e->{exportFormats}->{raw} = ['zfs'] },
         qr/stream format 'zfs' has no implementation/,
     ],
-    ['unknown driver', sub ($e) { $e->{blockdev}->{driver} = 'nbd' }, qr/unknown blockdev driver/],
+    [
+        'unknown driver', sub ($e) { $e->{blockdev}->{driver} = 'nbd' },
+        qr/unknown blockdev driver/
+    ],
     ['unknown method', sub ($e) { $e->{snapshotMethod} = 'x' }, qr/unknown snapshotMethod/],
 ) {
     my ($title, $break, $reason) = $case->@*;
@@ -193,7 +202,8 @@ for my $case (
     $break->($manifest->{types}->{blockio});
     use_manifest($manifest);
     my $outcome = blockio_disabled($title, $reason);
-    ok((grep { $_ eq 'blocktest' } $outcome->{types}->@*), '... and the other type is not affected');
+    ok((grep { $_ eq 'blocktest' } $outcome->{types}->@*),
+        '... and the other type is not affected');
 }
 
 # what JavaScript writes differently

@@ -73,8 +73,10 @@ every_order(
     \@types,
     sub { },
     sub ($got) {
-        is($got->{declared}->{controller}->{description},
-            'A name that other vendors use as well.', 'ours is declared');
+        is(
+            $got->{declared}->{controller}->{description},
+            'A name that other vendors use as well.', 'ours is declared'
+        );
         ok($got->{options}->{blocktest}->{controller}, '... and an option');
         ok($got->{options}->{blockio}->{path}->{fixed}, "an option of PVE's is there");
     },
@@ -84,7 +86,8 @@ every_order(
     'another plugin declares one of ours',
     [@types, 'vendor'],
     sub {
-        foreign('vendor', sub { { controller => { type => 'string', description => 'theirs' } } });
+        foreign('vendor',
+            sub { { controller => { type => 'string', description => 'theirs' } } });
     },
     sub ($got) {
         is($got->{declared}->{controller}->{description}, 'theirs', 'theirs is declared');
@@ -99,7 +102,9 @@ every_order(
         PVE::Storage::Plugin->private()->{propertyList}->{controller} =
             { type => 'string', description => 'core' };
     },
-    sub ($got) { is($got->{declared}->{controller}->{description}, 'core', "PVE's is declared") },
+    sub ($got) {
+        is($got->{declared}->{controller}->{description}, 'core', "PVE's is declared");
+    },
 );
 
 every_order(
@@ -107,7 +112,8 @@ every_order(
     \@types,
     sub { },
     sub ($got) {
-        is($got->{declared}->{controller}->{description}, 'of blockio', 'one of them declares it');
+        is($got->{declared}->{controller}->{description}, 'of blockio',
+            'one of them declares it');
         ok($got->{options}->{$_}->{controller}, "... and $_ has it") for qw(blockio blocktest);
     },
     sub ($manifest) {
@@ -156,9 +162,30 @@ for my $answer ({}, { controller => { type => 'string' } }) {
                 options => { controller => { optional => 1 } },
             );
         },
-        sub ($got) { ok($got->{options}->{blocktest}->{controller}, 'it is an option of ours') },
+        sub ($got) { ok($got->{options}->{blocktest}->{controller}, 'it is an option of ours') }
+        ,
     );
 }
+
+every_order(
+    'a plugin that asks all others whenever it is asked',
+    [@types, 'vendor'],
+    sub {
+        my $depth = 0;
+        foreign(
+            'vendor',
+            sub {
+                die "endless\n" if ++$depth > 100;
+                my $plugins = PVE::Storage::Plugin->private()->{plugins};
+                my @others = grep { $_ ne 'Foreign::Vendor' } values $plugins->%*;
+                return {} if grep { $_->properties()->{controller} } @others;
+                return { controller => { type => 'string' } };
+            },
+            options => { controller => { optional => 1 } },
+        );
+    },
+    sub ($got) { ok($got->{options}->{blocktest}->{controller}, 'it is an option of ours') },
+);
 
 every_order(
     'a plugin that keeps its properties to itself, on a PVE that knows of that',
@@ -174,8 +201,10 @@ every_order(
         );
     },
     sub ($got) {
-        is($got->{declared}->{controller}->{description},
-            'A name that other vendors use as well.', 'ours is declared');
+        is(
+            $got->{declared}->{controller}->{description},
+            'A name that other vendors use as well.', 'ours is declared'
+        );
     },
 );
 
@@ -207,12 +236,16 @@ every_order(
     my ($blockio, $blocktest) = load_types();
     my $first = $blocktest->properties();
     $first->{controller}->{description} = 'changed';
-    is($blocktest->properties()->{controller}->{description},
-        'A name that other vendors use as well.', 'each caller gets its own copy');
+    is(
+        $blocktest->properties()->{controller}->{description},
+        'A name that other vendors use as well.', 'each caller gets its own copy'
+    );
     ok($blocktest->properties()->{'blocktest-server'}, 'the answer is the same after init');
     is_deeply($blockio->properties(), {}, 'the other type has none of its own');
-    ok((grep { $_ eq 'blocktest' } @PVE::Storage::Plugin::SHARED_STORAGE),
-        'a type of shared storage is in the list of those');
+    ok(
+        (grep { $_ eq 'blocktest' } @PVE::Storage::Plugin::SHARED_STORAGE),
+        'a type of shared storage is in the list of those'
+    );
     ok(!(grep { $_ eq 'blockio' } @PVE::Storage::Plugin::SHARED_STORAGE), '... another is not');
 }
 

@@ -48,13 +48,19 @@ for my $case (
     is_deeply([$passed->@[1 .. 4]], [@arguments[0 .. 3]], '... of the same arguments');
 }
 
-is(dies_with(sub { $blockio->deactivate_volume('store', $scfg, 'iso/a.iso') }),
-    'lived', 'there is nothing to deactivate');
+is(
+    dies_with(sub { $blockio->deactivate_volume('store', $scfg, 'iso/a.iso') }),
+    'lived', 'there is nothing to deactivate'
+);
 is($blockio->unmap_volume('store', $scfg, 'iso/a.iso'), 1, '... or to unmap');
-is_deeply([$blockio->volume_export_formats($scfg, 'store', 'iso/a.iso')],
-    ['stock+size'], 'export formats');
-is_deeply([$blockio->volume_import_formats($scfg, 'store', 'iso/a.iso')],
-    ['stock+size'], 'import formats');
+is_deeply(
+    [$blockio->volume_export_formats($scfg, 'store', 'iso/a.iso')],
+    ['stock+size'], 'export formats'
+);
+is_deeply(
+    [$blockio->volume_import_formats($scfg, 'store', 'iso/a.iso')],
+    ['stock+size'], 'import formats'
+);
 
 for my $case (
     ['get_volume_attribute', $scfg, 'store', $backup, 'notes'],
@@ -67,14 +73,22 @@ for my $case (
     is($blockio->$method(@arguments), "stock $method", "$method is that of a directory storage");
     is_deeply([stock_calls()], ["dir $method"], '... indeed');
 }
-is($blockio->get_volume_notes($scfg, 'store', $backup), 'stock get_volume_attribute',
-    'notes in the old way');
-is($blockio->update_volume_notes($scfg, 'store', $backup, 'x'), 'stock update_volume_attribute',
-    '... also to be written');
+is(
+    $blockio->get_volume_notes($scfg, 'store', $backup), 'stock get_volume_attribute',
+    'notes in the old way'
+);
+is(
+    $blockio->update_volume_notes($scfg, 'store', $backup, 'x'),
+    'stock update_volume_attribute',
+    '... also to be written'
+);
 stock_calls();
 
 is_deeply(
-    [sort map { $_->{content} } $blockio->list_volumes('store', $scfg, undef, [qw(iso backup)])->@*],
+    [
+        sort map { $_->{content} }
+            $blockio->list_volumes('store', $scfg, undef, [qw(iso backup)])->@*
+    ],
     [qw(backup iso)], 'a listing of files does not ask the service',
 );
 like(
@@ -82,7 +96,8 @@ like(
     qr/unreachable/, '... one of disks does',
 );
 like(
-    dies_with(sub { $blocktest->get_import_metadata(blocktest_scfg(), 'import/a.ova', 'array') }),
+    dies_with(sub {
+        $blocktest->get_import_metadata(blocktest_scfg(), 'import/a.ova', 'array') }),
     qr/\Astorage type 'blocktest' has no content of type 'import'\n\z/,
     'an array has no files to import',
 );

@@ -55,12 +55,18 @@ for my $case (
     my $title = "$feature of $volname" . ($snap ? " at $snap" : '');
     is(has('able', $feature, $volname, $snap), $expected, $title);
 }
-is(has('able', 'clone', $base, undef, { valid_target_formats => ['raw', 'subvol'] }),
-    1, 'a clone in a format that the caller takes');
-is(has('able', 'clone', $base, undef, { valid_target_formats => ['qcow2'] }),
-    undef, 'a clone in one that it does not');
-is(has('able', 'copy', $disk, undef, { valid_target_formats => ['qcow2'] }),
-    1, 'a copy gets the format of its target');
+is(
+    has('able', 'clone', $base, undef, { valid_target_formats => ['raw', 'subvol'] }),
+    1, 'a clone in a format that the caller takes'
+);
+is(
+    has('able', 'clone', $base, undef, { valid_target_formats => ['qcow2'] }),
+    undef, 'a clone in one that it does not'
+);
+is(
+    has('able', 'copy', $disk, undef, { valid_target_formats => ['qcow2'] }),
+    1, 'a copy gets the format of its target'
+);
 
 is(scalar(grep { $_->{method} } requests($service)), 1, 'the storage was asked once');
 stop_service($service);
@@ -73,8 +79,10 @@ is(has('unable', 'snapshot', $disk), undef, '... and still cannot');
 is(scalar(grep { $_->{method} } requests($service)), 2, '... asked again, it may have changed');
 stop_service($service);
 
-is(eval { has('gone', 'snapshot', $disk) // 'undef' }, 'undef',
-    'a service that is down is no reason to die');
+is(
+    eval { has('gone', 'snapshot', $disk) // 'undef' }, 'undef',
+    'a service that is down is no reason to die'
+);
 is(has('gone', 'rename', $disk), 1, '... and need not be asked for the rest');
 is(
     $blocktest->volume_has_feature(blocktest_scfg(), 'snapshot', 'array', 'vm-100-disk-0'),

@@ -104,11 +104,15 @@ is(
     'its last message is the reason why it failed',
 );
 program('exit 7');
-like(export_to_file($disk, 'raw+size'), qr/\Astore: volume_export '\Q$disk\E': exit code 7\n\z/,
-    'without one its status is');
+like(
+    export_to_file($disk, 'raw+size'), qr/\Astore: volume_export '\Q$disk\E': exit code 7\n\z/,
+    'without one its status is'
+);
 program('kill -9 $$');
-like(export_to_file($disk, 'raw+size'), qr/\Astore: volume_export '\Q$disk\E': got signal/,
-    'a signal is named');
+like(
+    export_to_file($disk, 'raw+size'), qr/\Astore: volume_export '\Q$disk\E': got signal/,
+    'a signal is named'
+);
 
 unlink("$dir/arguments");
 for my $case (
@@ -121,8 +125,14 @@ for my $case (
     [[$disk, 'raw+size', '--device'], qr/invalid name/],
 ) {
     my ($arguments, $expected) = $case->@*;
-    like(export_to_file($arguments->@*), $expected, 'refused: export of ' . join(' ',
-        map { $_ // '-' } $arguments->@*));
+    like(
+        export_to_file($arguments->@*),
+        $expected,
+        'refused: export of ' . join(
+            ' ',
+            map { $_ // '-' } $arguments->@*
+        )
+    );
 }
 ok(!-e "$dir/arguments", '... without a child');
 stock_calls();
@@ -143,20 +153,27 @@ is_deeply(arguments(), ['import', "store:$disk", '--allow-rename'], 'it may choo
 import_from_file($disk, 'raw+size', undef, undef, 0, 0);
 is_deeply(arguments(), ['import', "store:$disk"], '... or not');
 
-for my $said ('', 'done', 'other:100/vm-100-disk-0.raw', 'store:101/vm-101-disk-0.raw',
-    'store:../x', 'store:iso/a.iso') {
+for my $said (
+    '', 'done', 'other:100/vm-100-disk-0.raw', 'store:101/vm-101-disk-0.raw',
+    'store:../x', 'store:iso/a.iso'
+) {
     program("echo '$said'");
     ($volid, $err) = import_from_file($disk, 'raw+size');
-    like($err, qr/\Apve-blockio service sent an invalid [^\n]*\n\z/,
-        "'$said' is not taken for the new volume");
+    like(
+        $err, qr/\Apve-blockio service sent an invalid [^\n]*\n\z/,
+        "'$said' is not taken for the new volume"
+    );
 }
 program(q{echo "store: '100/x' exists (exists)" >&2; exit 4});
 ($volid, $err) = import_from_file($disk, 'raw+size');
 is($err, "store: volume_import '$disk': store: '100/x' exists (exists)\n", 'why it failed is said');
-for my $arguments ([$disk, 'raw+size', undef, undef, 1], [$disk, 'raw+size', undef, 's1', 0],
-    [$disk, 'tar+size'], [$subvol, 'raw+size']) {
+for my $arguments (
+    [$disk, 'raw+size', undef, undef, 1], [$disk, 'raw+size', undef, 's1', 0],
+    [$disk, 'tar+size'], [$subvol, 'raw+size']
+) {
     ($volid, $err) = import_from_file($arguments->@*);
-    like($err, qr/\Acannot import/, 'refused: import of ' . join(' ', map { $_ // '-' } $arguments->@*));
+    like($err, qr/\Acannot import/,
+        'refused: import of ' . join(' ', map { $_ // '-' } $arguments->@*));
 }
 
 # formats

@@ -18,7 +18,8 @@ use Blockio::Test;
 BEGIN {
     my ($ref) = ($ENV{PVE_REF} // '') =~ m{\A(/.+)\z};
     if ($ref) {
-        my @repositories = qw(pve-common pve-cluster pve-access-control pve-storage pve-guest-common);
+        my @repositories =
+            qw(pve-common pve-cluster pve-access-control pve-storage pve-guest-common);
         push @INC, grep { -d } map { "$ref/$_/src" } @repositories;
     }
     $ENV{PVE_BLOCKIO_MANIFEST} = fixture_dir() . '/manifest.json';
@@ -76,8 +77,10 @@ is($scfg->{path}, $path, 'the path is canonical');
 my $written = PVE::Storage::Plugin->write_config('storage.cfg', $cfg);
 like($written, qr/^blockio: store\n(?:\t\S+ .+\n)*\tpath \Q$path\E\n/m, 'and written again');
 for my $bad ('relative', '/a b', '/a;b') {
-    like(dies_with(sub { $class->check_config('store', { path => $bad }, 1) }),
-        qr/path/, "path '$bad' is refused");
+    like(
+        dies_with(sub { $class->check_config('store', { path => $bad }, 1) }),
+        qr/path/, "path '$bad' is refused"
+    );
 }
 delete $scfg->{nodes};
 
@@ -117,9 +120,12 @@ is(
     "$path/images/100/vm-100-disk-0.raw",
     'path of a disk',
 );
-is(scalar(PVE::Storage::path($cfg, 'store:iso/a.iso')), "$path/template/iso/a.iso", '... of a file');
-is((PVE::Storage::path_to_volume_id($cfg, "$path/template/iso/a.iso"))[1],
-    'store:iso/a.iso', 'a file is found by its path');
+is(scalar(PVE::Storage::path($cfg, 'store:iso/a.iso')), "$path/template/iso/a.iso",
+    '... of a file');
+is(
+    (PVE::Storage::path_to_volume_id($cfg, "$path/template/iso/a.iso"))[1],
+    'store:iso/a.iso', 'a file is found by its path'
+);
 
 # files: no service
 {
@@ -131,28 +137,44 @@ is((PVE::Storage::path_to_volume_id($cfg, "$path/template/iso/a.iso"))[1],
     is(PVE::Storage::volume_size_info($cfg, 'store:iso/a.iso'), 1024, 'size of a file')
         if -x '/usr/bin/qemu-img';
     my $volid = "store:backup/$backups[2]";
-    is(dies_with(sub { PVE::Storage::update_volume_attribute($cfg, $volid, 'notes', "n\x{e4}") }),
-        'lived', 'notes of a backup are set');
+    is(
+        dies_with(sub {
+            PVE::Storage::update_volume_attribute($cfg, $volid, 'notes', "n\x{e4}") }),
+        'lived',
+        'notes of a backup are set'
+    );
     is(PVE::Storage::get_volume_attribute($cfg, $volid, 'notes'), "n\x{e4}", '... and read');
     $class->update_volume_attribute($scfg, 'store', "backup/$backups[0]", 'protected', 1);
-    is($class->get_volume_attribute($scfg, 'store', "backup/$backups[0]", 'protected'),
-        1, 'a backup is protected');
-    like(dies_with(sub { $class->free_image('store', $scfg, "backup/$backups[0]") }),
-        qr/protected/, '... and not removed');
+    is(
+        $class->get_volume_attribute($scfg, 'store', "backup/$backups[0]", 'protected'),
+        1, 'a backup is protected'
+    );
+    like(
+        dies_with(sub { $class->free_image('store', $scfg, "backup/$backups[0]") }),
+        qr/protected/, '... and not removed'
+    );
     my $pruned = $class->prune_backups(
         $scfg, 'store', { 'keep-last' => 1 }, 100, 'qemu', 0, sub { },
     );
-    is_deeply({ map { $_->{volid} => $_->{mark} } $pruned->@* }, {
-        "store:backup/$backups[0]" => 'protected',
-        "store:backup/$backups[1]" => 'remove',
-        "store:backup/$backups[2]" => 'keep',
-    }, 'backups are pruned');
+    is_deeply(
+        { map { $_->{volid} => $_->{mark} } $pruned->@* },
+        {
+            "store:backup/$backups[0]" => 'protected',
+            "store:backup/$backups[1]" => 'remove',
+            "store:backup/$backups[2]" => 'keep',
+        },
+        'backups are pruned'
+    );
     ok(!-e "$path/dump/$backups[1]", '... indeed');
-    is(dies_with(sub { $class->free_image('store', $scfg, 'iso/a.iso', undef, 'raw') }),
-        'lived', 'a file is removed');
+    is(
+        dies_with(sub { $class->free_image('store', $scfg, 'iso/a.iso', undef, 'raw') }),
+        'lived', 'a file is removed'
+    );
     ok(!-e "$path/template/iso/a.iso", '... indeed');
-    is_deeply([$class->volume_export_formats($scfg, 'store', 'snippets/s.yml')],
-        ['raw+size'], 'a file can be exported');
+    is_deeply(
+        [$class->volume_export_formats($scfg, 'store', 'snippets/s.yml')],
+        ['raw+size'], 'a file can be exported'
+    );
     my $size = sub ($fh) { read($fh, my $head, 8); return unpack('Q<', $head) };
     if (-x '/usr/bin/qemu-img') {
         open(my $fh, '+>', scratch_dir() . '/stream') or die "stream: $!\n";
@@ -170,14 +192,20 @@ is((PVE::Storage::path_to_volume_id($cfg, "$path/template/iso/a.iso"))[1],
 # disks: the service
 my $disk = '100/vm-100-disk-0.raw';
 my $service = start_service({
-    (map { $_ => sub { undef } } qw(activate_storage activate_volume deactivate_volume)),
+    (
+        map {
+            $_ => sub { undef }
+        } qw(activate_storage activate_volume deactivate_volume)
+    ),
     check_connection => sub { JSON::true },
     status => sub {
         return { total => '3072', avail => '2048', used => '1024', active => JSON::true };
     },
     alloc_image => sub ($request) {
-        return { volname => "$request->{args}->{vmid}/"
-                . ($request->{args}->{name} // 'vm-100-disk-0.raw') };
+        return {
+            volname => "$request->{args}->{vmid}/"
+                . ($request->{args}->{name} // 'vm-100-disk-0.raw')
+        };
     },
     free_image => sub { return { existed => JSON::true } },
     list_images => sub {
@@ -193,11 +221,15 @@ my sub last_args() {
     my @all = grep { $_->{method} } requests($service);
     return $all[-1]->{args};
 }
-is(PVE::Storage::vdisk_alloc($cfg, 'store', 100, 'raw', undef, 1000.5),
-    "store:$disk", 'a disk is made');
+is(
+    PVE::Storage::vdisk_alloc($cfg, 'store', 100, 'raw', undef, 1000.5),
+    "store:$disk", 'a disk is made'
+);
 is(last_args()->{size}, '1024512', '... of the right size');
-is(PVE::Storage::vdisk_alloc($cfg, 'store', 100, 'qcow2', 'vm-100-cloudinit.qcow2', 4096),
-    'store:100/vm-100-cloudinit.raw', 'a cloud-init drive is made');
+is(
+    PVE::Storage::vdisk_alloc($cfg, 'store', 100, 'qcow2', 'vm-100-cloudinit.qcow2', 4096),
+    'store:100/vm-100-cloudinit.raw', 'a cloud-init drive is made'
+);
 is(dies_with(sub { PVE::Storage::vdisk_free($cfg, "store:$disk") }), 'lived', 'a disk is freed');
 is_deeply(
     [PVE::Storage::volume_size_info($cfg, "store:$disk", 5)],
@@ -213,15 +245,24 @@ is(
 );
 is(PVE::Storage::volume_has_feature($cfg, 'snapshot', "store:$disk"), 1, 'it can be snapshotted');
 is(PVE::Storage::rename_volume($cfg, "store:$disk", 101), 'store:101/vm-101-disk-0.raw', 'rename');
-is_deeply([map { $_->{volid} } PVE::Storage::vdisk_list($cfg, 'store')->{store}->@*],
-    ["store:$disk"], 'it is listed');
-is_deeply([map { $_->{volid} } PVE::Storage::volume_list($cfg, 'store', undef, 'images')->@*],
-    ["store:$disk"], '... with the content');
+is_deeply(
+    [map { $_->{volid} } PVE::Storage::vdisk_list($cfg, 'store')->{store}->@*],
+    ["store:$disk"], 'it is listed'
+);
+is_deeply(
+    [map { $_->{volid} } PVE::Storage::volume_list($cfg, 'store', undef, 'images')->@*],
+    ["store:$disk"], '... with the content'
+);
 my $info = PVE::Storage::storage_info({ ids => { store => $scfg } });
 is_deeply([$info->{store}->@{qw(total avail used active)}], [3072, 2048, 1024, 1], 'status');
 is(dies_with(sub { PVE::Storage::activate_volumes($cfg, ["store:$disk"]) }), 'lived', 'activate');
-is(dies_with(sub { PVE::Storage::deactivate_volumes($cfg, ["store:$disk", 'store:snippets/s.yml']) }),
-    'lived', 'deactivate, also what never was active');
+is(
+    dies_with(
+        sub { PVE::Storage::deactivate_volumes($cfg, ["store:$disk", 'store:snippets/s.yml']) }
+    ),
+    'lived',
+    'deactivate, also what never was active'
+);
 if (PVE::Storage->can('qemu_blockdev_options')) {
     is_deeply(
         PVE::Storage::qemu_blockdev_options($cfg, "store:$disk", '9.2+pve1', {}),

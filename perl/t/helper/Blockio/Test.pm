@@ -143,12 +143,16 @@ my sub reply($fh, $request, $handler) {
     if (my $err = $@) {
         my ($code, $message) = $err =~ /\A([a-z-]+): (.*)\Z/s;
         my $error = { code => $code // 'internal', message => $message // $err };
-        return send($fh, $json->encode({ id => $request->{id}, error => $error }) . "\n",
-            MSG_NOSIGNAL);
+        return send(
+            $fh, $json->encode({ id => $request->{id}, error => $error }) . "\n",
+            MSG_NOSIGNAL
+        );
     }
     return $answer->($fh, $request->{id}) if ref($answer) eq 'CODE';
-    return send($fh, $json->encode({ id => $request->{id}, result => $answer }) . "\n",
-        MSG_NOSIGNAL);
+    return send(
+        $fh, $json->encode({ id => $request->{id}, result => $answer }) . "\n",
+        MSG_NOSIGNAL
+    );
 }
 
 my sub serve($listener, $journal_file, $handlers) {

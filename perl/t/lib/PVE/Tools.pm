@@ -50,7 +50,8 @@ sub run_command($command, %param) {
     waitpid($pid, 0);
     my $status = $?;
     if ($status) {
-        my $reason = $held // ($status & 127 ? "got signal $status" : 'exit code ' . ($status >> 8));
+        my $reason = $held
+            // ($status & 127 ? "got signal $status" : 'exit code ' . ($status >> 8));
         die "$param{errmsg}: $reason\n";
     }
     $param{errfunc}->("$held\n") if defined($held);

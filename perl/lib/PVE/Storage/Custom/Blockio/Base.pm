@@ -5,8 +5,9 @@ use v5.36;
 
 use JSON ();
 
+# PVE::Storage::DirPlugin is used as well, but not loaded from here: it needs PVE::Storage, which
+# loads both it and us, in this order.
 use PVE::Cluster;
-use PVE::Storage::DirPlugin;
 use PVE::Storage::Plugin;
 
 use PVE::Storage::Custom::Blockio::Client;
@@ -62,6 +63,11 @@ my sub section($class, $scfg) {
         $section->{$set} = { map { $_ => JSON::true } keys $section->{$set}->%* };
     }
     return $section;
+}
+
+my sub guest_number($vmid) {
+    my ($number) = ($vmid // '') =~ /\A([0-9]+)\z/ or die "no valid VMID given\n";
+    return 0 + $number;
 }
 
 my sub has_secrets($class) {
@@ -283,7 +289,7 @@ my sub usable_format($formats, $fmt, $name) {
 
 sub find_free_diskname($class, $storeid, $scfg, $vmid, $fmt = undef, $add_fmt_suffix = 0, @) {
     ($fmt) = usable_format($class->get_formats($scfg, $storeid), $fmt, undef);
-    my $args = { vmid => int($vmid), format => $fmt };
+    my $args = { vmid => guest_number($vmid), format => $fmt };
     my $result = call($class, $storeid, $scfg, 'find_free_diskname', $args);
     my $name = clean_word(fields($result, 'result')->{name}, 'disk name');
     $name =~ s/\.\Q$fmt\E\z//;
@@ -298,7 +304,8 @@ sub alloc_image($class, $storeid, $scfg, $vmid, $fmt, $name, $size_kib, @) {
     ($fmt, $name) = usable_format($class->get_formats($scfg, $storeid), $fmt, $name);
     $name = undef if defined($name) && $name eq '';
     my $args =
-        { vmid => int($vmid), format => $fmt, name => $name, size => kib_to_bytes($size_kib) };
+        { vmid => guest_number($vmid), format => $fmt, name => $name,
+            size => kib_to_bytes($size_kib) };
     my $result = call($class, $storeid, $scfg, 'alloc_image', $args);
     my ($volname, $volume) = made_volname($class, $result, $vmid);
     refuse_invalid("name: '$volume->{name}' instead of '$name'")
@@ -319,7 +326,7 @@ sub clone_image($class, $scfg, $storeid, $volname, $vmid, $snap = undef, @) {
         if delegated($class, $volname);
     die "clone_image works on base images and snapshots only, '$volname' is neither\n"
         if !image_or_die($class, $volname)->{isBase} && !defined($snap);
-    my $args = { volname => $volname, vmid => int($vmid), snap => $snap };
+    my $args = { volname => $volname, vmid => guest_number($vmid), snap => $snap };
     my $result = call($class, $storeid, $scfg, 'clone_image', $args);
     my ($new_volname) = made_volname($class, $result, $vmid);
     return $new_volname;
@@ -340,7 +347,7 @@ sub create_base($class, $storeid, $scfg, $volname, @) {
 sub list_images($class, $storeid, $scfg, $vmid = undef, $vollist = undef, $cache = undef, @) {
     my $wanted = $vollist ? { map { $_ => 1 } $vollist->@* } : undef;
     my $args = {
-        vmid => !$wanted && defined($vmid) ? int($vmid) : undef,
+        vmid => !$wanted && defined($vmid) ? guest_number($vmid) : undef,
         vollist => $wanted ? [map { /\A\Q$storeid\E:(.+)\z/ ? $1 : () } $vollist->@*] : undef,
     };
     my $found = call($class, $storeid, $scfg, 'list_images', $args);
@@ -620,7 +627,7 @@ sub get_import_metadata($class, $scfg, $volname, $storeid, @) {
 sub rename_volume($class, $scfg, $storeid, $volname, $target_vmid, $target_name = undef, @) {
     my $vmid = $target_vmid || image_or_die($class, $volname)->{vmid};
     $target_name = undef if defined($target_name) && $target_name eq '';
-    my $args = { volname => $volname, vmid => int($vmid), name => $target_name };
+    my $args = { volname => $volname, vmid => guest_number($vmid), name => $target_name };
     my $result = call($class, $storeid, $scfg, 'rename_volume', $args);
     my ($new_volname) = made_volname($class, $result, $vmid);
     return "$storeid:$new_volname";

@@ -4,8 +4,9 @@ package PVE::Storage::Custom::Blockio::Client;
 use v5.36;
 
 use Errno qw(EACCES EAGAIN ECONNREFUSED EINTR ENOENT);
+use Fcntl qw(F_SETFD FD_CLOEXEC);
 use JSON ();
-use Socket qw(AF_UNIX MSG_NOSIGNAL SOCK_CLOEXEC SOCK_NONBLOCK SOCK_STREAM pack_sockaddr_un);
+use Socket qw(AF_UNIX MSG_NOSIGNAL SOCK_NONBLOCK SOCK_STREAM pack_sockaddr_un);
 use Time::HiRes qw(clock_gettime sleep CLOCK_MONOTONIC);
 
 use PVE::Storage::Custom::Blockio::Value qw(one_line);
@@ -95,8 +96,9 @@ my sub connect_service($limit, $is_restarting) {
     my $until = now() + SILENCE_SECONDS;
     $until = $limit if $limit < $until;
 
-    socket(my $fh, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)
-        or fail(internal => "no socket: $!");
+    socket(my $fh, AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0) or fail(internal => "no socket: $!");
+    # Perl does so by itself, but not where a closed standard descriptor's number is reused
+    fcntl($fh, F_SETFD, FD_CLOEXEC) or fail(internal => "no socket: $!");
     until (connect($fh, pack_sockaddr_un($path))) {
         my $errno = $! + 0;
         my $error = "$!";
@@ -211,6 +213,8 @@ my sub transact($line, $id, $limit) {
         $times_sent += $sent;
         last if $times_sent == 2;
         $connection = undef;
+        # what ends may accept connections until it has ended
+        sleep(0.1) if $sent;
     }
     fail(unreachable => "pve-blockio service ended in the middle of the call; $HELP");
     return;
