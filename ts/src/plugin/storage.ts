@@ -5,7 +5,7 @@ import type { Context, Host } from "../common/context.js";
 import { fail } from "../common/errors.js";
 import { Gate } from "../common/gate.js";
 import { KeyedLocks } from "../common/locks.js";
-import { connectorFor } from "../connectors/connector.js";
+import { connectorFor } from "../connectors/registry.js";
 import { RequestJournal } from "./journal.js";
 import { VolumeNames } from "./volname.js";
 

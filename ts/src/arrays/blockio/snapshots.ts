@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-import { rm, stat, unlink } from "node:fs/promises";
+import { stat, unlink } from "node:fs/promises";
 import type { Context } from "../../common/context.js";
 import { codeOf, fail } from "../../common/errors.js";
 import { native } from "../../common/native.js";
 import type { Snapshot, VolumeRef } from "../contract.js";
 import { creatingIn, exists, namesIn, removeIfEmpty, syncDirectory } from "./files.js";
 import type { Layout } from "./layout.js";
+import { removeLeftovers } from "./leftovers.js";
 import { padToBlocks } from "./padding.js";
-import { getVolume, imageMode, refuseInUse, removeLeftovers } from "./volumes.js";
+import { getVolume, imageMode, refuseInUse } from "./volumes.js";
 
 /** Nobody writes to a snapshot. */
 const snapshotMode = 0o440;
@@ -115,12 +116,6 @@ export async function cloneVolume(
     reflink(source, from, layout.volume(target), false, imageMode),
   );
   await syncDirectory(layout.guest(target.vmid));
-}
-
-/** Removes all snapshots of a volume that is gone or going. */
-export async function removeSnapshots(layout: Layout, ref: VolumeRef): Promise<void> {
-  await rm(layout.snapshots(ref), { recursive: true, force: true });
-  await removeIfEmpty(layout.guestSnapshots(ref.vmid));
 }
 
 async function removeEmptySnapshotDirs(layout: Layout, ref: VolumeRef): Promise<void> {

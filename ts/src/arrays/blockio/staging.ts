@@ -5,7 +5,8 @@ import { native } from "../../common/native.js";
 import type { ImportTarget, VolumeRef } from "../contract.js";
 import { creatingIn, removeIfEmpty, syncDirectory } from "./files.js";
 import type { Layout } from "./layout.js";
-import { imageMode, removeLeftovers } from "./volumes.js";
+import { removeLeftovers } from "./leftovers.js";
+import { imageMode } from "./volumes.js";
 
 /**
  * Imports: the stream writes a nameless file and gives it a hidden name at its end; the commit gives it the volume's

@@ -9,9 +9,9 @@ import { waitUntil } from "../../common/wait.js";
 import type { DriverEnvironment, Volume, VolumeRef } from "../contract.js";
 import { creatingIn, exists, namesIn, removeIfEmpty, syncDirectory } from "./files.js";
 import type { Layout } from "./layout.js";
+import { removeHidden, removeLeftovers, removeSnapshots } from "./leftovers.js";
 import { mountPoints } from "./mounts.js";
 import { padToBlocks } from "./padding.js";
-import { removeSnapshots } from "./snapshots.js";
 
 /** Images are for root and its group, as those of PVE's directory storages. */
 export const imageMode = 0o640;
@@ -99,25 +99,6 @@ export async function createVolume(layout: Layout, ref: VolumeRef, size: Bytes):
     }
   });
   await syncDirectory(layout.guest(ref.vmid));
-}
-
-/**
- * Removes what a killed service may have left under the name of a volume that does not exist: snapshots whose
- * volume is gone, a directory that was being deleted.
- */
-export async function removeLeftovers(layout: Layout, ref: VolumeRef): Promise<void> {
-  if (await exists(layout.volume(ref))) {
-    throw fail("exists", `volume '${ref.volname}' already exists`);
-  }
-  await removeHidden(layout, ref);
-  await removeSnapshots(layout, ref);
-}
-
-/** Removes this node's own unfinished work on a name: a deletion, an import. */
-async function removeHidden(layout: Layout, ref: VolumeRef): Promise<void> {
-  if (ref.format === "subvol") await rm(layout.trash(ref), { recursive: true, force: true });
-  await rm(layout.imported(ref), { force: true });
-  await rm(layout.importMark(ref), { force: true });
 }
 
 export async function deleteVolume(ctx: Context, layout: Layout, ref: VolumeRef): Promise<boolean> {
