@@ -17,7 +17,7 @@ fail() { # NAME [TEXT]
     TESTS=$((TESTS + 1))
     FAILED=$((FAILED + 1))
     printf 'not ok %d - %s\n' "$TESTS" "$1"
-    [ -z "${2:-}" ] || printf '%s\n' "$2" | tail -n 20 | sed 's/^/#   /'
+    [ -z "${2:-}" ] || printf '%s\n' "$2" | tail -n 40 | sed 's/^/#   /'
     return 1
 }
 
