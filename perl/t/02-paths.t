@@ -36,7 +36,8 @@ is_deeply(
 );
 is(
     scalar($blockio->path(
-        blockio_scfg('content-dirs' => { images => 'disks' }), $disk, 'store')),
+        blockio_scfg('content-dirs' => { images => 'disks' }), $disk, 'store'
+    )),
     '/srv/store/disks/100/vm-100-disk-0.raw',
     'content-dirs is honoured',
 );

@@ -202,8 +202,10 @@ for my $case (
     $break->($manifest->{types}->{blockio});
     use_manifest($manifest);
     my $outcome = blockio_disabled($title, $reason);
-    ok((grep { $_ eq 'blocktest' } $outcome->{types}->@*),
-        '... and the other type is not affected');
+    ok(
+        (grep { $_ eq 'blocktest' } $outcome->{types}->@*),
+        '... and the other type is not affected'
+    );
 }
 
 # what JavaScript writes differently

@@ -86,8 +86,10 @@ every_order(
     'another plugin declares one of ours',
     [@types, 'vendor'],
     sub {
-        foreign('vendor',
-            sub { { controller => { type => 'string', description => 'theirs' } } });
+        foreign(
+            'vendor',
+            sub { { controller => { type => 'string', description => 'theirs' } } }
+        );
     },
     sub ($got) {
         is($got->{declared}->{controller}->{description}, 'theirs', 'theirs is declared');
@@ -112,8 +114,10 @@ every_order(
     \@types,
     sub { },
     sub ($got) {
-        is($got->{declared}->{controller}->{description}, 'of blockio',
-            'one of them declares it');
+        is(
+            $got->{declared}->{controller}->{description}, 'of blockio',
+            'one of them declares it'
+        );
         ok($got->{options}->{$_}->{controller}, "... and $_ has it") for qw(blockio blocktest);
     },
     sub ($manifest) {

@@ -60,10 +60,14 @@ subtest 'a service that behaves' => sub {
         status => sub { die "strange: x\n" },
     });
     is(outcome('ping'), 'result: pong', 'a call gets its result');
-    is(outcome('ping', { text => "\x{e4}\x{2028}" }), "result: \x{e4}\x{2028}",
-        'UTF-8 goes there and back');
-    is(outcome('free_image'), 'busy: volume is in use',
-        'an error has its code, and is one line');
+    is(
+        outcome('ping', { text => "\x{e4}\x{2028}" }), "result: \x{e4}\x{2028}",
+        'UTF-8 goes there and back'
+    );
+    is(
+        outcome('free_image'), 'busy: volume is in use',
+        'an error has its code, and is one line'
+    );
     is(outcome('status'), 'internal: x', 'a code that nobody knows is internal');
     is(outcome('ping'), 'result: pong', 'an error leaves the connection usable');
     is(connections($service), 1, 'all calls went through one connection');
@@ -81,8 +85,10 @@ subtest 'long lines' => sub {
     my $service = fresh({ ping => $echo, status => sub { return 'y' x (5 * 1024 * 1024) } });
     my $text = 'x' x (3 * 1024 * 1024);
     is(outcome('ping', { text => $text }), "result: $text", '3 MiB go there and back');
-    like(outcome('ping', { text => $text x 2 }), qr/\Ainvalid: /,
-        'no request above 4 MiB is sent');
+    like(
+        outcome('ping', { text => $text x 2 }), qr/\Ainvalid: /,
+        'no request above 4 MiB is sent'
+    );
     like(outcome('status'), qr/\Ainternal: .* overlong reply/, 'no reply above 4 MiB is taken');
     is(outcome('ping'), 'result: pong', 'the next call works');
     stop_service($service);
@@ -146,8 +152,10 @@ subtest 'a service that was restarted between two calls' => sub {
         is(outcome('ping'), 'result: pong', 'a connection is there');
         stop_service($service);
         $service = start_service({ $method => $echo }, base => $service->{base});
-        is(outcome($method, $args), 'result: pong',
-            "$method goes through, as nothing was sent yet");
+        is(
+            outcome($method, $args), 'result: pong',
+            "$method goes through, as nothing was sent yet"
+        );
         stop_service($service);
     }
 };
@@ -322,7 +330,10 @@ subtest 'SIGPIPE reset to its default, as in task workers' => sub {
         my @results = map { outcome('ping') } 1 .. 3;
         return [@results, $SIG{PIPE}];
     });
-    is_deeply($got, [('result: a') x 3, 'DEFAULT'], 'a connection that was closed does not kill');
+    is_deeply(
+        $got, [('result: a') x 3, 'DEFAULT'],
+        'a connection that was closed does not kill'
+    );
     stop_service($service);
 
     # hangs up in the middle of every request
@@ -399,8 +410,10 @@ subtest 'SIGPIPE reset to its default, as in task workers' => sub {
             my $service = fresh({}, deaf => 1, backlog => 0);
             my @waiting;
             for (1 .. 5) {
-                socket(my $fh, Socket::AF_UNIX(),
-                    Socket::SOCK_STREAM() | Socket::SOCK_NONBLOCK(), 0)
+                socket(
+                    my $fh, Socket::AF_UNIX(),
+                    Socket::SOCK_STREAM() | Socket::SOCK_NONBLOCK(), 0
+                    )
                     or die "socket: $!\n";
                 push @waiting, $fh;
                 connect($fh, Socket::pack_sockaddr_un("$service->{base}.sock")) or last;

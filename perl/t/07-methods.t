@@ -64,8 +64,10 @@ my sub calls($title, $class, $call, $result, $asked, $returned) {
     answer(result => $result);
     my ($method, @arguments) = $call->@*;
     my @got = eval {
-        $class->$method(map { defined($_) && /\A(?:store|array)\z/ ? $_ : taint($_) }
-                @arguments);
+        $class->$method(
+            map { defined($_) && /\A(?:store|array)\z/ ? $_ : taint($_) }
+                @arguments
+        );
     };
     my $err = $@;
     is($err, '', "$title: $method lives") or return;

@@ -97,7 +97,8 @@ like(
 );
 like(
     dies_with(sub {
-        $blocktest->get_import_metadata(blocktest_scfg(), 'import/a.ova', 'array') }),
+        $blocktest->get_import_metadata(blocktest_scfg(), 'import/a.ova', 'array');
+    }),
     qr/\Astorage type 'blocktest' has no content of type 'import'\n\z/,
     'an array has no files to import',
 );

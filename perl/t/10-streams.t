@@ -172,8 +172,10 @@ for my $arguments (
     [$disk, 'tar+size'], [$subvol, 'raw+size']
 ) {
     ($volid, $err) = import_from_file($arguments->@*);
-    like($err, qr/\Acannot import/,
-        'refused: import of ' . join(' ', map { $_ // '-' } $arguments->@*));
+    like(
+        $err, qr/\Acannot import/,
+        'refused: import of ' . join(' ', map { $_ // '-' } $arguments->@*)
+    );
 }
 
 # formats

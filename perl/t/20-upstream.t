@@ -120,8 +120,10 @@ is(
     "$path/images/100/vm-100-disk-0.raw",
     'path of a disk',
 );
-is(scalar(PVE::Storage::path($cfg, 'store:iso/a.iso')), "$path/template/iso/a.iso",
-    '... of a file');
+is(
+    scalar(PVE::Storage::path($cfg, 'store:iso/a.iso')), "$path/template/iso/a.iso",
+    '... of a file'
+);
 is(
     (PVE::Storage::path_to_volume_id($cfg, "$path/template/iso/a.iso"))[1],
     'store:iso/a.iso', 'a file is found by its path'
@@ -139,7 +141,8 @@ is(
     my $volid = "store:backup/$backups[2]";
     is(
         dies_with(sub {
-            PVE::Storage::update_volume_attribute($cfg, $volid, 'notes', "n\x{e4}") }),
+            PVE::Storage::update_volume_attribute($cfg, $volid, 'notes', "n\x{e4}");
+        }),
         'lived',
         'notes of a backup are set'
     );

@@ -304,8 +304,10 @@ sub alloc_image($class, $storeid, $scfg, $vmid, $fmt, $name, $size_kib, @) {
     ($fmt, $name) = usable_format($class->get_formats($scfg, $storeid), $fmt, $name);
     $name = undef if defined($name) && $name eq '';
     my $args =
-        { vmid => guest_number($vmid), format => $fmt, name => $name,
-            size => kib_to_bytes($size_kib) };
+        {
+            vmid => guest_number($vmid), format => $fmt, name => $name,
+            size => kib_to_bytes($size_kib)
+        };
     my $result = call($class, $storeid, $scfg, 'alloc_image', $args);
     my ($volname, $volume) = made_volname($class, $result, $vmid);
     refuse_invalid("name: '$volume->{name}' instead of '$name'")
