@@ -125,7 +125,7 @@ my sub made_volname($class, $result, $vmid) {
 # What the versions changed for us: 11 sensitive-properties; 12 get_formats, qemu_blockdev_options,
 # volume_qemu_snapshot_method; 13 on_update_hook_full, hints; 14 get_identity; 15 snapshot name in
 # volume_resize. Dying here makes PVE skip the type with a warning.
-sub api($class) {
+sub api($class, @) {
     my $range = entry($class)->{api};
     return $range->{max} if !PVE::Storage->can('APIVER');
 
@@ -303,11 +303,8 @@ sub find_free_diskname($class, $storeid, $scfg, $vmid, $fmt = undef, $add_fmt_su
 sub alloc_image($class, $storeid, $scfg, $vmid, $fmt, $name, $size_kib, @) {
     ($fmt, $name) = usable_format($class->get_formats($scfg, $storeid), $fmt, $name);
     $name = undef if defined($name) && $name eq '';
-    my $args =
-        {
-            vmid => guest_number($vmid), format => $fmt, name => $name,
-            size => kib_to_bytes($size_kib)
-        };
+    my $args = { vmid => guest_number($vmid), format => $fmt, name => $name };
+    $args->{size} = kib_to_bytes($size_kib);
     my $result = call($class, $storeid, $scfg, 'alloc_image', $args);
     my ($volname, $volume) = made_volname($class, $result, $vmid);
     refuse_invalid("name: '$volume->{name}' instead of '$name'")
