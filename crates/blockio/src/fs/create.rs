@@ -216,6 +216,10 @@ fn create_temporary(dir: &OwnedFd, temporary: &OsStr, path: &Path) -> Result<Own
         ) {
             Ok(file) => {
                 return match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                    // Before it was locked, another attempt may have taken it for a stale one and removed it.
+                    Ok(()) if rustix::fs::fstat(&file).map_err(failed)?.st_nlink == 0 => {
+                        Err(busy())
+                    }
                     Ok(()) => Ok(file),
                     Err(Errno::WOULDBLOCK) => Err(busy()),
                     Err(errno) => Err(failed(errno)),

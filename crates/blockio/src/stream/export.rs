@@ -11,6 +11,7 @@ use super::pipe_end::Kind;
 use super::read_ahead::{Item, ReadAhead};
 use super::sink::Sink;
 use super::source::{Extent, Source};
+use super::zero::is_zero;
 use super::{Control, Summary};
 use crate::Result;
 
@@ -170,7 +171,12 @@ fn send_by_reading(
                 Some(Item::Hole(length)) => send_zeros(length, sink, &hashing)?,
                 Some(Item::Data(buffer)) => {
                     hashing.data(&buffer)?;
-                    sink.data(&buffer)?;
+                    // Zeros are lent, bytes are copied: thin devices read as zeros where nothing was written.
+                    if sink.kind() == Kind::Pipe && is_zero(&buffer) {
+                        sink.zeros(buffer.len() as u64)?;
+                    } else {
+                        sink.data(&buffer)?;
+                    }
                     control.meter.add_data(buffer.len() as u64);
                 }
             }
