@@ -102,7 +102,8 @@ export const methods: Readonly<Record<string, Method>> = {
     result: z.boolean(),
     deadlineMs: quick,
     run: async (storage, _args, { ctx }) => {
-      await storage.driver.capacity(ctx);
+      // As for activation: what that would make first, such as a directory, is no reason to be offline.
+      await storage.driver.check(ctx);
       return true;
     },
   }),
