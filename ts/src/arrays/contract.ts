@@ -247,6 +247,11 @@ export interface StorageType {
   readonly streams: Readonly<Partial<Record<Format, Readonly<Record<string, "service" | "directory">>>>>;
   readonly blockdev: { readonly driver: "file" | "host_device" };
   readonly needsFsfreeze: boolean;
+  /**
+   * False when a volume needs nothing to be reachable on a node, so that there is nothing to take back: a guest can
+   * stop cleanly while the service is down.
+   */
+  readonly needsDeactivation: boolean;
   /** Builds `volname` and name parts. */
   readonly naming: {
     /** `vm-100-disk-3.raw` and the like. */

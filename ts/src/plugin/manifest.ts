@@ -54,6 +54,7 @@ function describeType(type: StorageType) {
     blockdev: type.blockdev,
     snapshotMethod: "storage",
     needsFsfreeze: type.needsFsfreeze ? 1 : 0,
+    needsDeactivation: type.needsDeactivation ? 1 : 0,
   };
 }
 

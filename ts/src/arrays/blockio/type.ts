@@ -60,6 +60,7 @@ export const blockioType: StorageType = {
   streams: { raw: { "raw+size": "service" }, subvol: { "tar+size": "directory" } },
   blockdev: { driver: "file" },
   needsFsfreeze: true,
+  needsDeactivation: false,
   naming: {
     diskName: (owner, format, index) =>
       `${format === "subvol" ? "subvol" : "vm"}-${owner}-disk-${index}.${format}`,

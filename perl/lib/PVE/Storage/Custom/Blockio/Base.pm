@@ -406,8 +406,15 @@ sub activate_volume(
     return;
 }
 
+# Where nothing is set up on the node, nothing needs to be taken back, and nobody to be asked.
+my sub stays_reachable($class, $volname) {
+    return 1 if delegated($class, $volname);
+    image_or_die($class, $volname);
+    return !(entry($class)->{needsDeactivation} // 1);
+}
+
 sub deactivate_volume($class, $storeid, $scfg, $volname, $snapname = undef, $cache = undef, @) {
-    return if delegated($class, $volname);
+    return if stays_reachable($class, $volname);
     my $args = { volname => $volname, snap => $snapname };
     call($class, $storeid, $scfg, 'deactivate_volume', $args);
     return;
@@ -422,7 +429,7 @@ sub map_volume($class, $storeid, $scfg, $volname, $snapname = undef, $hints = un
 }
 
 sub unmap_volume($class, $storeid, $scfg, $volname, $snapname = undef, @) {
-    return 1 if delegated($class, $volname);
+    return 1 if stays_reachable($class, $volname);
     my $args = { volname => $volname, snap => $snapname };
     call($class, $storeid, $scfg, 'unmap_volume', $args);
     return 1;
