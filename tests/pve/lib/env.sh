@@ -24,6 +24,7 @@ export PVE_BIND=$STORE
 unset PVE_PLUGIN
 : >"$LOG"
 mkdir -p "$STORE/sub" "$STORE/plain"
+chmod 755 "$T" # the root of an unprivileged container has to get in
 
 on() { # NODE COMMAND...
     local node=$1
