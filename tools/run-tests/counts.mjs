@@ -27,7 +27,9 @@ export function fromTap(text) {
   const passed = count("pass");
   const failed = count("fail");
   if (passed === undefined || failed === undefined) return undefined;
-  const reasons = [...text.matchAll(/^\s*ok \d+.* # SKIP (.+)$/gm)].map((match) => match[1]);
+  // ava has no reasons; our suites put them into the title: "a title [not asked: reason] # SKIP".
+  const skipped = [...text.matchAll(/^\s*ok \d+.*? (?:\[[^\]:]*: ([^\]]+)\] )?# SKIP ?(.*)$/gm)];
+  const reasons = skipped.map((match) => match[1] || match[2] || "no reason given");
   return {
     passed: Number(passed),
     failed: Number(failed),

@@ -23,6 +23,12 @@ test("TAP: counts come from the closing lines", () => {
   assert.deepEqual(fromTap(text), { passed: 1, failed: 1, skipped: 1, reasons: ["no reflink here"] });
 });
 
+test("TAP: a reason may stand in the title", () => {
+  const text =
+    "ok 1 - is busy [not asked: needs root] # SKIP\nok 2 - b # SKIP\n# pass 0\n# fail 0\n# skip 2\n";
+  assert.deepEqual(fromTap(text)?.reasons, ["needs root", "no reason given"]);
+});
+
 test("TAP: the lines of node's own reporter", () => {
   assert.deepEqual(fromTap("✔ a (1 ms)\nℹ tests 1\nℹ pass 1\nℹ fail 0\nℹ skipped 0\n"), {
     passed: 1,
