@@ -15,6 +15,7 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::num::NonZeroU64;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use blockio::ErrorKind;
 use blockio::stream::{Control, ExportOptions, HEADER_BYTES, ReadMethod, export};
@@ -176,13 +177,17 @@ fn old_content_of_a_file_sink_does_not_show_through_holes() {
 fn an_appending_file_sink_gets_all_of_it_at_its_end() {
     let dir = TempDir::new();
     let (source, content) = holey(&dir);
-    let sink = dir.path("stream");
-    std::fs::write(&sink, b"before").unwrap();
-    let file = OpenOptions::new().append(true).open(&sink).unwrap();
-    export(ExportOptions::new(source, file.into()), &Control::default()).unwrap();
-    let written = std::fs::read(&sink).unwrap();
-    assert_eq!(&written[..6], b"before");
-    assert!(written[6..] == stream_of(&content));
+    for before in [&b""[..], b"before"] {
+        let sink = dir.path("stream");
+        std::fs::write(&sink, before).unwrap();
+        let file = OpenOptions::new().append(true).open(&sink).unwrap();
+        export(
+            ExportOptions::new(source.clone(), file.into()),
+            &Control::default(),
+        )
+        .unwrap();
+        assert!(std::fs::read(&sink).unwrap() == [before, &stream_of(&content)].concat());
+    }
 }
 
 #[test]
@@ -302,6 +307,37 @@ fn a_source_that_shrinks_is_an_error_and_never_zeros() {
                 "{method:?} sent {received} bytes"
             );
         }
+    }
+}
+
+#[test]
+fn a_source_that_shrinks_behind_the_last_read_is_an_error_too() {
+    // What was read ahead is still sent whole, but a volume that is being changed is no volume to copy.
+    let dir = TempDir::new();
+    for method in [ReadMethod::Buffered, ReadMethod::Direct { in_flight: 2 }] {
+        let source = dir.path("shrinking.raw");
+        std::fs::write(&source, noise(MIB + MIB / 2, 1)).unwrap();
+        let (mut reader, writer) = pipe();
+        let options = ExportOptions {
+            method,
+            ..ExportOptions::new(source.clone(), writer.into())
+        };
+        let error = std::thread::scope(|scope| {
+            let exporting = scope.spawn(|| export(options, &Control::default()));
+            // Two thirds fill the pipe, the rest is read ahead. Should it not be yet, the other check finds out.
+            reader.read_exact(&mut [0; HEADER_BYTES]).unwrap();
+            std::thread::sleep(Duration::from_millis(50));
+            OpenOptions::new()
+                .write(true)
+                .open(&source)
+                .unwrap()
+                .set_len(4096)
+                .unwrap();
+            std::io::copy(&mut reader, &mut std::io::sink()).unwrap();
+            exporting.join().unwrap().unwrap_err()
+        });
+        assert_eq!(error.kind(), ErrorKind::Invalid, "{method:?}: {error}");
+        assert!(error.message().contains("truncated"), "{error}");
     }
 }
 

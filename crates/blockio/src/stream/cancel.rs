@@ -189,3 +189,59 @@ fn install(number: libc::c_int) -> bool {
         libc::sigaction(number, &raw const new, std::ptr::null_mut()) == 0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use rustix::io::Errno;
+
+    use super::*;
+
+    #[test]
+    fn a_signal_that_came_too_early_is_repeated() {
+        let (reader, _writer) = rustix::pipe::pipe().unwrap();
+        let cancel = Cancel::default();
+        let entered = AtomicBool::new(false);
+        let interrupted = std::thread::scope(|scope| {
+            let thread = scope.spawn(|| {
+                let _interruptible = cancel.enter();
+                entered.store(true, Ordering::SeqCst);
+                // The first signals go to a thread that is not blocked in a read.
+                while !cancel.is_stopped() {
+                    std::hint::spin_loop();
+                }
+                std::thread::sleep(Duration::from_millis(50));
+                rustix::io::read(&reader, &mut [0])
+            });
+            while !entered.load(Ordering::SeqCst) {
+                std::thread::yield_now();
+            }
+            cancel.stop();
+            thread.join().unwrap()
+        });
+        assert_eq!(interrupted, Err(Errno::INTR));
+    }
+
+    #[test]
+    fn sleeping_ends_when_stopped_and_not_before_its_time() {
+        let cancel = Cancel::default();
+        let started = Instant::now();
+        cancel.sleep(Duration::from_millis(10)).unwrap();
+        assert!(started.elapsed() >= Duration::from_millis(10));
+        std::thread::scope(|scope| {
+            let sleeper = scope.spawn(|| cancel.sleep(Duration::from_secs(3600)));
+            cancel.stop();
+            assert!(sleeper.join().unwrap().unwrap_err().is_cancelled());
+        });
+    }
+
+    #[test]
+    fn a_thread_that_left_is_not_signalled() {
+        let cancel = Cancel::default();
+        drop(cancel.enter());
+        assert!(cancel.0.threads().is_empty());
+        cancel.stop();
+        assert!(cancel.check().unwrap_err().is_cancelled());
+    }
+}
