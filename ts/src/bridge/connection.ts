@@ -24,6 +24,8 @@ export class Connection {
   readonly #gone = new AbortController();
   readonly #decoder = new StringDecoder("utf8");
   readonly #calls = new Set<Promise<void>>();
+  /** What goes on although its call was answered. */
+  readonly #work = new Set<Promise<void>>();
   /** The requests that are being worked on. */
   readonly #working = new Set<number>();
   #buffer = "";
@@ -104,6 +106,10 @@ export class Connection {
         leases: this.#leases,
         signal: this.#gone.signal,
         log: this.log,
+        track: (work) => {
+          this.#work.add(work);
+          void work.then(() => this.#work.delete(work));
+        },
       });
       this.#send({ id, result });
     } catch (error) {
@@ -121,6 +127,7 @@ export class Connection {
 
   async #abandon(): Promise<void> {
     await Promise.allSettled(this.#calls);
+    await Promise.allSettled(this.#work);
     for (const [token, lease] of this.#leases) {
       this.#leases.delete(token);
       const ctx = { signal: AbortSignal.timeout(abandonLimitMs), log: this.log };

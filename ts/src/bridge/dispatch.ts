@@ -15,6 +15,8 @@ export interface Caller {
   /** Aborts when the connection is gone or the service stops. */
   readonly signal: AbortSignal;
   readonly log: Logger;
+  /** Is told of the work of a call, which may go on after its answer; never rejects. */
+  readonly track?: (work: Promise<void>) => void;
 }
 
 /**
@@ -75,18 +77,22 @@ async function run(storages: Storages, request: Request, caller: Caller, log: Lo
       release();
     }
   })();
+  const ended = work
+    .then(
+      () => {},
+      (error: unknown) => {
+        // Answered already: what still goes wrong is for the log.
+        if (signal.aborted) log.info("ended after its caller was answered", { error });
+      },
+    )
+    .finally(() => {
+      if (request.request !== undefined) storages.journal.forget(request.request);
+    });
+  caller.track?.(ended);
   try {
     return await Promise.race([work, aborted(signal)]);
   } finally {
     clearTimeout(timer);
-    void work
-      .catch((error: unknown) => {
-        // Answered already: what still goes wrong is for the log.
-        if (signal.aborted) log.info("ended after its caller was answered", { error });
-      })
-      .finally(() => {
-        if (request.request !== undefined) storages.journal.forget(request.request);
-      });
   }
 }
 
