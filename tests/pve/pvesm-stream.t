@@ -27,6 +27,7 @@ is 'the content came through' "$(digest "$(path_of plain:100/vm-100-disk-1.raw)"
 
 # --- through a pipe to the other node, as migration does
 pipe() { # SOURCE TARGET [IMPORT_OPTION...]
+    # shellcheck disable=SC2259 # the pipe itself, which a command on a node would not get otherwise
     (set -o pipefail; on1 pvesm export "$1" raw+size - -with-snapshots 0 |
         on2 pvesm import "$2" raw+size - -with-snapshots 0 "${@:3}" </dev/stdin)
 }
