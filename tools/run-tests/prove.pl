@@ -15,8 +15,10 @@ my @switches = grep { $_ eq '-T' } @ARGV;
 my @dirs = grep { $_ ne '-T' } @ARGV;
 
 my @tests;
-File::Find::find({ no_chdir => 1, wanted => sub { push @tests, $_ if /\.t\z/ } },
-    grep { -d } @dirs);
+File::Find::find(
+    { no_chdir => 1, wanted => sub { push @tests, $_ if /\.t\z/ } },
+    grep { -d } @dirs
+);
 
 my %skipped; # reason => number of tests
 my $harness = TAP::Harness->new({ lib => ['perl/lib'], switches => \@switches });
