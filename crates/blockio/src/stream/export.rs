@@ -105,7 +105,7 @@ pub fn export(options: ExportOptions, control: &Control) -> Result<Summary> {
 /// the page cache: faster, and it pushes nothing else out.
 fn choose(source: &Source, sink: Kind, digest: bool) -> ReadMethod {
     match (source.is_cached(), sink) {
-        (false, _) => ReadMethod::Direct { in_flight: 4 },
+        (false, _) => ReadMethod::Direct { in_flight: 8 },
         (true, Kind::Pipe | Kind::Socket) if !digest => ReadMethod::Lend,
         (true, _) => ReadMethod::Buffered,
     }

@@ -106,7 +106,7 @@ impl Target {
             }
         };
         let method = match (method, kind) {
-            (WriteMethod::Auto, TargetKind::Device) => WriteMethod::Direct { in_flight: 4 },
+            (WriteMethod::Auto, TargetKind::Device) => WriteMethod::Direct { in_flight: 8 },
             (WriteMethod::Auto, _) => WriteMethod::WriteBehind,
             (method, _) => method,
         };
