@@ -75,7 +75,9 @@ if [ -n "$CAN_SNAP_EXPORT" ]; then
         PVE::Storage::volume_snapshot($c, "sub:100/vm-100-disk-0.raw", "s1")'
     write_mark sub:100/vm-100-disk-0.raw 0x77 >>"$LOG" 2>&1
     ok 'export of the snapshot' export_to sub:100/vm-100-disk-0.raw raw+size "$STORE/s" -snapshot s1
-    is 'is the content of that time' "$(digest "$STORE/s")" "$(digest "$STORE/a")"
+    # The volume has grown to whole blocks by being shared, see docs/blockio.md.
+    content() { tail -c +9 "$1" | head -c $((32769 * 1024)) | sha256sum; }
+    is 'is the content of that time' "$(content "$STORE/s")" "$(content "$STORE/a")"
 else
     skip 'export of a snapshot' "not a promise of $SUBJECT on $FS"
 fi

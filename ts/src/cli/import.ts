@@ -69,8 +69,10 @@ async function importVolume(
   volname: string,
   format: string,
 ): Promise<void> {
-  const header = native().readHeader(stdin);
-  const size = await interruptible(header, () => header);
+  const size = await interruptible(() => {
+    const header = native().readHeader(stdin);
+    return { done: header, cancel: () => header.cancel() };
+  });
   const client = await BridgeClient.connect(socketOf(values));
   try {
     const begun = await client.call<Begun>("volume_import", section, {

@@ -39,30 +39,37 @@ export async function transfer(
   start: (onProgress: (bytes: bigint, seconds: number) => void) => StreamHandle,
 ): Promise<StreamResult> {
   const quiet = values["no-progress"] === true;
-  const handle = start((bytes, seconds) => {
-    if (!quiet) say(`${progressLine(bytes, Math.floor(seconds))}\n`);
+  const result = await interruptible(() => {
+    const handle = start((bytes, seconds) => {
+      if (!quiet) say(`${progressLine(bytes, Math.floor(seconds))}\n`);
+    });
+    return { done: handle.done, cancel: () => handle.cancel() };
   });
-  const result = await interruptible(handle, () => handle.done);
   if (!quiet) say(`${progressLine(result.bytes, result.seconds)}\n`);
   if (result.sha256 !== undefined && result.sha256 !== null)
     say(`sha256:${result.sha256} ${result.bytes} bytes\n`);
   return result;
 }
 
-/** Waits for `done`; a signal cancels `handle` and then rejects with {@link Interrupted}. */
-export async function interruptible<T>(handle: { cancel(): void }, done: () => Promise<T>): Promise<T> {
+/**
+ * Starts something and waits for it; a signal cancels it and this rejects with {@link Interrupted}. Signals are caught
+ * before it starts: from its first byte on the end is an orderly one.
+ */
+export async function interruptible<T>(start: () => { done: Promise<T>; cancel(): void }): Promise<T> {
   let status: number | undefined;
+  let cancel = () => {};
   const listeners = Object.entries(signals).map(([signal, code]) => {
     const listener = () => {
       status ??= code;
-      handle.cancel();
+      cancel();
     };
     process.on(signal, listener);
     return () => process.off(signal, listener);
   });
   try {
-    const result = await done();
-    return result;
+    const running = start();
+    cancel = () => running.cancel();
+    return await running.done;
   } catch (error) {
     if (status !== undefined) throw new Interrupted(status);
     throw error;
