@@ -3,6 +3,7 @@
 import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 
 const prelude = `set -o pipefail
 measured() { local name=$1; shift; /usr/bin/time -q -o "$SCRATCH/rss-$name" -f %M "$@"; }
@@ -19,6 +20,23 @@ export function shell(command, environment) {
     throw new Error(`${command}: ${result.signal ?? `status ${result.status}`}: ${result.stderr}`);
   }
   return result.stdout;
+}
+
+/** Waits until the processors are idle for a moment, but no longer than `seconds`. */
+export async function settle(seconds) {
+  const end = performance.now() + seconds * 1000;
+  for (let before = busy(); performance.now() < end; before = busy()) {
+    await sleep(300);
+    const after = busy();
+    if ((after.busy - before.busy) / (after.total - before.total) < 0.1) return;
+  }
+}
+
+function busy() {
+  const ticks = readFileSync("/proc/stat", "utf8").split("\n", 1)[0].trim().split(/\s+/).slice(1).map(Number);
+  const total = ticks.reduce((sum, value) => sum + value, 0);
+  // The fourth and fifth columns are idle and waiting for disks.
+  return { total, busy: total - ticks[3] - ticks[4] };
 }
 
 /** Seconds from before the first process starts to after the last one ended, and kilobytes by process. */

@@ -8,19 +8,21 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { cases } from "./cases.mjs";
 import { denseImage, sha256, sparseImage } from "./images.mjs";
-import { sample, shell } from "./measure.mjs";
+import { sample, settle, shell } from "./measure.mjs";
 import { csv, summarise, table } from "./report.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const root = resolve(here, "../..");
 const tmpfsMagic = 0x01021994;
 
-const help = `usage: run [--samples 5] [--dense GIB] [--sparse GIB] [--case NAME]... [--dir TMPFS] [--out DIR] [--addon]
+const help = `usage: run [--samples 5] [--dense GIB] [--sparse GIB] [--case NAME]... [--dir TMPFS] [--out DIR] [--settle S]
+           [--addon]
   --samples N   timed runs of each pipeline, after one warm-up (default 5)
   --dense GIB   size of the dense image (default 4), --sparse GIB of the sparse one (default 16)
   --case NAME   only this case: ${cases.map(({ name }) => name).join(", ")}
   --dir DIR     where the images lie, a tmpfs with room for twice the dense image (default /dev/shm)
   --out DIR     where results go (default build/benches/streams)
+  --settle S    wait up to S seconds for an idle machine before each sample (default 0)
   --addon       call the addon from a few lines of script instead of bin/pve-blockio
 `;
 
@@ -32,6 +34,7 @@ const { values } = parseArgs({
     case: { type: "string", multiple: true },
     dir: { type: "string", default: "/dev/shm" },
     out: { type: "string", default: join(root, "build/benches/streams") },
+    settle: { type: "string", default: "0" },
     addon: { type: "boolean", default: false },
     help: { type: "boolean", default: false },
   },
@@ -113,7 +116,10 @@ async function measureCase(one, source, scratch) {
     if (found !== undefined) pipeline.correct = found === expected ? "ok" : "WRONG";
   }
   for (let number = 0; number < Number(values.samples); number++) {
-    for (const pipeline of pipelines) pipeline.samples.push(sample(pipeline, environment));
+    for (const pipeline of pipelines) {
+      await settle(Number(values.settle));
+      pipeline.samples.push(sample(pipeline, environment));
+    }
   }
   rmSync(environment.TARGET, { force: true });
   return { name: one.name, title: one.title, bytes: statSync(source).size, pipelines };
