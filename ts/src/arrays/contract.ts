@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-import type { z } from "zod";
+import type * as z from "zod";
 import type { Context, Host } from "../common/context.js";
 import type { Bytes } from "../common/size.js";
 

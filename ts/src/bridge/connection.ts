@@ -6,14 +6,8 @@ import type { Logger } from "../common/log.js";
 import type { Storages } from "../plugin/storage.js";
 import type { Leases } from "../plugin/stream.js";
 import { dispatch } from "./dispatch.js";
-import {
-  maxLineBytes,
-  protocolVersion,
-  type Reply,
-  type Request,
-  requestSchema,
-  workingIntervalMs,
-} from "./protocol.js";
+import { maxLineBytes, protocolVersion, workingIntervalMs } from "./limits.js";
+import { type Reply, type Request, requestSchema } from "./protocol.js";
 
 /** How long the undo of an abandoned import may take, in milliseconds. */
 const abandonLimitMs = 60_000;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-import type { z } from "zod";
+import type * as z from "zod";
 import type { Context } from "../common/context.js";
 import type { Storage } from "../plugin/storage.js";
 import type { Leases } from "../plugin/stream.js";

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-import { z } from "zod";
+import * as z from "zod";
 import type { Volume } from "../arrays/contract.js";
 import { wireSize, wireSizeOut } from "../common/size.js";
 import { allocImage, findFreeDiskname } from "../plugin/alloc.js";

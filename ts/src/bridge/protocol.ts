@@ -1,18 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-import { z } from "zod";
+import * as z from "zod";
 import type { ErrorCode } from "../common/errors.js";
-
-/** Version of the bridge protocol; `ping` tells it. */
-export const protocolVersion = 1;
-
-/** A request or reply line may not be longer than this, in bytes. */
-export const maxLineBytes = 4 * 1024 * 1024;
-
-/** While a call is being worked on, the client hears from the service at least this often, in milliseconds. */
-export const workingIntervalMs = 1000;
-
-/** A client that hears nothing for this long takes the service for dead, in milliseconds. */
-export const silenceLimitMs = 4000;
 
 /** The longest deadline that a client may ask for, in milliseconds: a day. */
 const maxDeadlineMs = 24 * 3600 * 1000;

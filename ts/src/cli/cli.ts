@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { BlockioError, errorTable, wrap } from "../common/errors.js";
-import { makeManifest } from "../plugin/manifest.js";
 import { call } from "./call.js";
 import { exportCommand } from "./export.js";
 import { importCommand } from "./import.js";
@@ -19,6 +18,7 @@ const manifest: Command = {
   hidden: true,
   options: {},
   async run() {
+    const { makeManifest } = await import("../plugin/manifest.js");
     print(`${JSON.stringify(makeManifest(version), null, 2)}\n`);
     return 0;
   },

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { createConnection, type Socket } from "node:net";
 import { createInterface } from "node:readline";
-import { silenceLimitMs } from "../bridge/protocol.js";
+import { silenceLimitMs } from "../bridge/limits.js";
 import { BlockioError, fail, isErrorCode } from "../common/errors.js";
 
 /** Where the service listens unless `PVE_BLOCKIO_SOCKET` or `--socket` says otherwise. */

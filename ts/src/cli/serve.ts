@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { hostname } from "node:os";
-import { Bridge } from "../bridge/server.js";
 import { createLogger, type Level } from "../common/log.js";
-import { RequestJournal } from "../plugin/journal.js";
-import { Storages } from "../plugin/storage.js";
 import { type Command, socketOf, text, type Values } from "./options.js";
 import { version } from "./version.js";
 
@@ -22,6 +19,12 @@ export const serve: Command = {
     node: { type: "string", value: "NAME", help: "name of this node (default: the host name)" },
   },
   async run(values) {
+    // Only the service pays for loading the service: streams and other commands start without it.
+    const [{ Bridge }, { RequestJournal }, { Storages }] = await Promise.all([
+      import("../bridge/server.js"),
+      import("../plugin/journal.js"),
+      import("../plugin/storage.js"),
+    ]);
     const level = (text(values, "log-level") ?? process.env["PVE_BLOCKIO_LOG"] ?? "info") as Level;
     const log = createLogger({ level, journal: process.env["JOURNAL_STREAM"] !== undefined });
     const host = { name: text(values, "node") ?? hostname().split(".")[0] ?? "localhost" };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-import { z } from "zod";
+import * as z from "zod";
 
 /** A size in bytes. Always a bigint: JavaScript's numbers are exact to 8 PiB only. */
 export type Bytes = bigint;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-import { z } from "zod";
+import * as z from "zod";
 import type { PveProperty, StorageType } from "../arrays/contract.js";
 import { storageTypes } from "../arrays/registry.js";
 

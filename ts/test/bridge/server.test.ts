@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface, type Interface } from "node:readline";
 import test, { type ExecutionContext } from "ava";
-import { maxLineBytes } from "../../src/bridge/protocol.js";
+import { maxLineBytes } from "../../src/bridge/limits.js";
 import { Bridge } from "../../src/bridge/server.js";
 import { silentLogger } from "../../src/common/log.js";
 import { Storages } from "../../src/plugin/storage.js";

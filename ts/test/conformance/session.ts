@@ -3,7 +3,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { ExecutionContext } from "ava";
-import { z } from "zod";
+import * as z from "zod";
 import type { Format } from "../../src/arrays/contract.js";
 import { type Caller, dispatch } from "../../src/bridge/dispatch.js";
 import { requestSchema } from "../../src/bridge/protocol.js";

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import test from "ava";
-import { z } from "zod";
+import * as z from "zod";
 import { storageTypes } from "../../src/arrays/registry.js";
 import { declare, makeManifest } from "../../src/plugin/manifest.js";
 

@@ -7,6 +7,7 @@ mod digest;
 mod export;
 mod header;
 mod import;
+mod lender;
 mod pipe_end;
 mod progress;
 mod rate;

@@ -6,9 +6,9 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{OFlags, SeekFrom};
 use rustix::io::{Errno, IoSlice};
-use rustix::pipe::{IoSliceRaw, SpliceFlags};
 
 use super::buffer::Mapping;
+use super::lender::Lender;
 use super::pipe_end::{Kind, PIPE_BYTES, PipeEnd};
 use super::rate::Limiter;
 use super::{Control, HEADER_BYTES};
@@ -17,16 +17,17 @@ use crate::{Error, Result};
 /// Bytes moved by one call at most: what fits into the pipe.
 const PIECE: usize = PIPE_BYTES;
 
-/// Zeros lent to a pipe. The pipe refers to these pages instead of copying them, and so does whoever splices on
-/// from it, so they must never be written to. Few enough to stay in the reader's cache.
-const ZERO_PAGES: usize = 16;
-/// Segments of one vmsplice; together one pipe full.
-const ZERO_SEGMENTS: usize = PIECE / (ZERO_PAGES * 4096);
+/// Zeros for descriptors that are not pipes.
+const ZEROS: usize = 64 << 10;
+/// Segments of one write of zeros; together one pipe full.
+const ZERO_SEGMENTS: usize = PIECE / ZEROS;
 
 /// The receiving end of an export, with the limit and the counters of the stream.
 pub struct Sink {
     end: PipeEnd,
     zeros: Mapping,
+    /// Where page references wait for a pipe.
+    lender: Option<Lender>,
     limiter: Limiter,
     control: Control,
     /// A regular file that ends where we write: holes can stay holes.
@@ -38,10 +39,12 @@ impl Sink {
     pub fn new(fd: OwnedFd, rate: Option<NonZeroU64>, control: Control) -> Result<Self> {
         let end = PipeEnd::writer(fd, control.cancel.clone())?;
         let sparse = end.kind() == Kind::File && ends_here(&end)?;
-        let zeros = Mapping::new(ZERO_PAGES * 4096)?;
+        let zeros = Mapping::new(ZEROS)?;
+        let lender = (end.kind() == Kind::Pipe).then(Lender::new).transpose()?;
         Ok(Self {
             end,
             zeros,
+            lender,
             limiter: Limiter::new(rate),
             control,
             sparse,
@@ -106,18 +109,19 @@ impl Sink {
             .unwrap_or(PIECE)
             .min(self.limiter.piece(PIECE));
         self.limiter.wait(piece, &self.control.cancel)?;
-        let moved = self.end.call(|fd| {
-            if self.end.kind() == Kind::Pipe {
-                rustix::pipe::splice(&file, Some(offset), fd, None, piece, SpliceFlags::empty())
-            } else {
-                rustix::fs::sendfile(fd, &file, Some(offset), piece)
-            }
-        })?;
+        let meter = &self.control.meter;
+        let moved = if let Some(lender) = &self.lender {
+            let progress = |moved| meter.add(moved as u64);
+            lender.lend(&self.end, file, offset, piece, progress)?
+        } else {
+            let moved = self
+                .end
+                .call(|fd| rustix::fs::sendfile(fd, &file, Some(offset), piece))?;
+            meter.add(moved.unwrap_or(0) as u64);
+            moved
+        };
         match moved {
-            Ok(moved) => {
-                self.control.meter.add(moved as u64);
-                Ok(Some(moved as u64))
-            }
+            Ok(moved) => Ok(Some(moved as u64)),
             Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => Ok(None),
             Err(errno) => Err(self.failed(errno)),
         }
@@ -147,28 +151,17 @@ impl Sink {
     }
 
     fn some_zeros(&self, length: usize) -> Result<usize> {
-        let segments = length.div_ceil(self.zeros.len()).min(ZERO_SEGMENTS);
-        let last = length
-            .saturating_sub((segments - 1) * self.zeros.len())
-            .min(self.zeros.len());
-        if self.end.kind() != Kind::Pipe {
+        let written = if let Some(lender) = &self.lender {
+            lender.zeros(&self.end, length)?
+        } else {
+            let segments = length.div_ceil(ZEROS).min(ZERO_SEGMENTS);
+            let last = length.saturating_sub((segments - 1) * ZEROS).min(ZEROS);
             let mut slices = [IoSlice::new(&self.zeros); ZERO_SEGMENTS];
             slices[segments - 1] = IoSlice::new(&self.zeros[..last]);
-            return self
-                .end
+            self.end
                 .call(|fd| rustix::io::writev(fd, &slices[..segments]))?
-                .map_err(|errno| self.failed(errno));
-        }
-        let mut slices = Vec::with_capacity(segments);
-        slices.resize_with(segments - 1, || IoSliceRaw::from_slice(&self.zeros));
-        slices.push(IoSliceRaw::from_slice(&self.zeros[..last]));
-        self.end
-            .call(|fd| {
-                // SAFETY: the pages that the pipe now refers to are never written to, here or after they are unmapped
-                // (the pipe holds them by itself).
-                unsafe { rustix::pipe::vmsplice(fd, &slices, SpliceFlags::empty()) }
-            })?
-            .map_err(|errno| self.failed(errno))
+        };
+        written.map_err(|errno| self.failed(errno))
     }
 
     fn failed(&self, errno: Errno) -> Error {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-import { z } from "zod";
+import * as z from "zod";
 import type { PveProperty } from "../contract.js";
 
 /** PVE hands booleans over as 0, 1, "0", "1" or JSON booleans. */
