@@ -7,30 +7,15 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use super::digest::Hashing;
+use super::method::ReadMethod;
 use super::pipe_end::Kind;
 use super::read_ahead::{Item, ReadAhead};
 use super::sink::Sink;
 use super::source::{Extent, Source};
+use super::trail::Trail;
 use super::zero::is_zero;
 use super::{Control, Summary};
 use crate::Result;
-
-/// How an export reads its data.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ReadMethod {
-    /// What measurements favour for this pair of source and sink (`benches/streams/README.md`).
-    #[default]
-    Auto,
-    /// Lend the page cache's pages to the pipe or socket. Falls back to buffered reads where the kernel cannot.
-    Lend,
-    /// Read through the page cache, one request at a time.
-    Buffered,
-    /// Read around the page cache.
-    Direct {
-        /// Requests in flight.
-        in_flight: usize,
-    },
-}
 
 /// What to export and how.
 pub struct ExportOptions {
@@ -62,8 +47,8 @@ impl ExportOptions {
 
 /// Writes header and payload of `options.source`. Blocks until done, failed, or stopped through `control`.
 ///
-/// Holes are not read. Data in the page cache goes to pipes and sockets without being copied; what is not cached
-/// is read around the page cache with several requests in flight.
+/// Holes are not read. Pages of files go to pipes without being copied, and do not stay in the page cache unless
+/// they were there before; devices are read around it with several requests in flight.
 ///
 /// # Errors
 /// `absent` for a missing source; `invalid` for a source that is empty, of another kind, or shrinks while it is
@@ -101,19 +86,21 @@ pub fn export(options: ExportOptions, control: &Control) -> Result<Summary> {
     })
 }
 
-/// Cached pages are lent where that is possible; a digest needs the bytes here. What is not cached is read around
-/// the page cache: faster, and it pushes nothing else out.
+/// Pages of files are lent to pipes; a digest needs the bytes here, and sockets take pages slower than bytes.
+/// Devices are read around the page cache: another node may have written to them, and many requests in flight hide
+/// the way to the array.
 fn choose(source: &Source, sink: Kind, digest: bool) -> ReadMethod {
-    match (source.is_cached(), sink) {
-        (false, _) => ReadMethod::Direct { in_flight: 8 },
-        (true, Kind::Pipe | Kind::Socket) if !digest => ReadMethod::Lend,
-        (true, _) => ReadMethod::Buffered,
+    match sink {
+        _ if source.is_device() => ReadMethod::Direct { in_flight: 8 },
+        Kind::Pipe if !digest => ReadMethod::Lend,
+        _ => ReadMethod::Buffered,
     }
 }
 
 /// Lends the page cache's pages to the receiver. Returns how far that went: less than the size when the kernel
 /// cannot do it for this file.
 fn lend(source: &Source, sink: &mut Sink, control: &Control) -> Result<u64> {
+    let mut trail = Trail::new(source);
     let mut extents = source.extents(0);
     while let Some(extent) = extents.next()? {
         match extent {
@@ -125,7 +112,10 @@ fn lend(source: &Source, sink: &mut Sink, control: &Control) -> Result<u64> {
                     match sink.lend(source, &mut at, left)? {
                         None => return Ok(at),
                         Some(0) => return Err(source.ended_at(at)),
-                        Some(moved) => control.meter.add_data(moved),
+                        Some(moved) => {
+                            control.meter.add_data(moved);
+                            trail.reached(at);
+                        }
                     }
                 }
             }
@@ -150,6 +140,7 @@ fn send_by_reading(
     std::thread::scope(|scope| {
         let hashing = Hashing::start(scope, digest)?;
         let mut ahead = ReadAhead::start(scope, source, direct.as_ref(), in_flight)?;
+        let mut trail = direct.is_none().then(|| Trail::new(source));
         let mut extents = source.extents(from);
         let mut data = 0..0;
         loop {
@@ -165,6 +156,9 @@ fn send_by_reading(
                     }
                 }
                 data.start = ahead.push_data(&data)?;
+                if let Some(trail) = &mut trail {
+                    trail.reached(data.start);
+                }
             }
             match ahead.pop(source)? {
                 None => break,

@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use super::buffer::{Buf, Pool};
 use super::digest::Hashing;
+use super::method::WriteMethod;
 use super::pipe_end::PipeEnd;
 use super::rate::Limiter;
 use super::target::{Target, TargetKind};
@@ -18,23 +19,6 @@ use super::write_behind::WriteBehind;
 use super::zero::{is_zero, runs};
 use super::{Control, Summary, header};
 use crate::{Error, Result};
-
-/// How an import writes its data.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum WriteMethod {
-    /// What measurements favour for the kind of target (`benches/streams/README.md`).
-    #[default]
-    Auto,
-    /// Through the page cache; the kernel decides when to write back.
-    Buffered,
-    /// Through the page cache, written back and dropped a few megabytes behind.
-    WriteBehind,
-    /// Around the page cache.
-    Direct {
-        /// Requests in flight.
-        in_flight: usize,
-    },
-}
 
 /// What to import and where to.
 pub struct ImportOptions {

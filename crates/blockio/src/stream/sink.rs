@@ -109,17 +109,11 @@ impl Sink {
             .unwrap_or(PIECE)
             .min(self.limiter.piece(PIECE));
         self.limiter.wait(piece, &self.control.cancel)?;
-        let meter = &self.control.meter;
-        let moved = if let Some(lender) = &self.lender {
-            let progress = |moved| meter.add(moved as u64);
-            lender.lend(&self.end, file, offset, piece, progress)?
-        } else {
-            let moved = self
-                .end
-                .call(|fd| rustix::fs::sendfile(fd, &file, Some(offset), piece))?;
-            meter.add(moved.unwrap_or(0) as u64);
-            moved
+        let Some(lender) = &self.lender else {
+            return Ok(None);
         };
+        let progress = |moved| self.control.meter.add(moved as u64);
+        let moved = lender.lend(&self.end, file, offset, piece, progress)?;
         match moved {
             Ok(moved) => Ok(Some(moved as u64)),
             Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => Ok(None),

@@ -65,6 +65,11 @@ impl Source {
         self.size
     }
 
+    /// True for a block device, false for a regular file.
+    pub const fn is_device(&self) -> bool {
+        self.is_device
+    }
+
     /// All parts from an offset on, in order.
     pub const fn extents(&self, from: u64) -> Extents<'_> {
         Extents {
@@ -96,14 +101,10 @@ impl Source {
         ))
     }
 
-    /// True when most of the data lies in the page cache, so that reading around it would be slower. Looks at
-    /// samples: asking about every page of a large file takes longer than sending a good part of it.
+    /// True when most of the data of a file lies in the page cache. Looks at samples: asking about every page of a large file takes longer than sending a good part of it.
     pub fn is_cached(&self) -> bool {
         const SAMPLES: u64 = 64;
         const SAMPLE_BYTES: u64 = 64 << 10;
-        if self.is_device {
-            return false;
-        }
         let (mut looked, mut cached) = (0, 0);
         for sample in 0..SAMPLES {
             let from = self.size / SAMPLES * sample;

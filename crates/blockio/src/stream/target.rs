@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use rustix::fs::{FallocateFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::import::WriteMethod;
+use super::method::WriteMethod;
 use super::write_behind::WriteBehind;
 use crate::fs::NewFile;
 use crate::{Error, Result, sys};
