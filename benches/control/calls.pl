@@ -18,8 +18,10 @@ my $file = $plugin->path($scfg, $volname, 'bench');
 
 sub report ($what, $times) {
     my @sorted = sort { $a <=> $b } $times->@*;
-    printf("%-46s %9.3f ms median %9.3f ms 99th\n",
-        $what, $sorted[@sorted / 2] * 1000, $sorted[@sorted * 0.99] * 1000);
+    printf(
+        "%-46s %9.3f ms median %9.3f ms 99th\n",
+        $what, $sorted[@sorted / 2] * 1000, $sorted[@sorted * 0.99] * 1000
+    );
     return $sorted[@sorted / 2];
 }
 
@@ -35,15 +37,31 @@ sample(200, $_) for $ping, $size, $status;
 report('bridge call (ping)', sample($count, $ping));
 my $ours = report('volume_size_info', sample($count, $size));
 report('status', sample($count, $status));
-my $process = report('peer: a process per question (stat)', sample(max(50, $count / 20), sub {
-    system('/usr/bin/stat', '--printf=', $file) == 0 or die "stat failed\n";
-}));
+my $process = report(
+    'peer: a process per question (stat)',
+    sample(
+        max(50, $count / 20),
+        sub {
+            system('/usr/bin/stat', '--printf=', $file) == 0 or die "stat failed\n";
+        }
+    )
+);
 if (-x '/usr/bin/qemu-img') {
-    report('peer: qemu-img info, as a directory storage asks', sample(max(50, $count / 20), sub {
-        open(my $out, '-|', '/usr/bin/qemu-img', 'info', '--output=json', '-f', 'raw', $file) or die "$!\n";
-        1 while <$out>;
-        close($out);
-    }));
+    report(
+        'peer: qemu-img info, as a directory storage asks',
+        sample(
+            max(50, $count / 20),
+            sub {
+                open(
+                    my $out, '-|', '/usr/bin/qemu-img', 'info', '--output=json', '-f', 'raw',
+                    $file
+                    )
+                    or die "$!\n";
+                1 while <$out>;
+                close($out);
+            }
+        )
+    );
 }
 printf("%-46s %9.1f times\n", 'process per question / volume_size_info', $process / $ours);
 $plugin->free_image('bench', $scfg, $volname, 0, 'raw');

@@ -18,5 +18,10 @@ sub median ($code) {
 # The pieces that any PVE process has loaded by then.
 my $pve = 'use PVE::Storage::Plugin; use PVE::Tools; use JSON; use Socket; use Time::HiRes;';
 my $without = median($pve);
-my $with = median("$pve require PVE::Storage::Custom::BlockioPlugin; PVE::Storage::Custom::BlockioPlugin->plugindata();");
-printf("%-46s %9.1f ms (%.1f without, %.1f with)\n", 'loading the shim adds', $with - $without, $without, $with);
+my $with = median(
+    "$pve require PVE::Storage::Custom::BlockioPlugin; PVE::Storage::Custom::BlockioPlugin->plugindata();"
+);
+printf(
+    "%-46s %9.1f ms (%.1f without, %.1f with)\n", 'loading the shim adds', $with - $without,
+    $without, $with
+);

@@ -28,10 +28,15 @@ mark($volid, 0x41);
 PVE::Storage::volume_snapshot($cfg, $volid, 's1');
 mark($volid, 0x42);
 PVE::Storage::volume_resize($cfg, $volid, 16 * $MiB, 0) if $fmt eq 'raw';
-my $grown = $fmt eq 'raw' ? 16 * $MiB : 8 * $MiB; # an internal qcow2 snapshot forbids a resize in older QEMU
+my $grown =
+    $fmt eq 'raw'
+    ? 16 * $MiB
+    : 8 * $MiB; # an internal qcow2 snapshot forbids a resize in older QEMU
 PVE::Storage::volume_snapshot($cfg, $volid, 's2');
 mark($volid, 0x43);
-dies(sub { PVE::Storage::volume_snapshot($cfg, $volid, 's1') }, qr/./, 'a name that is taken') if $fmt eq 'raw';
+dies(sub { PVE::Storage::volume_snapshot($cfg, $volid, 's1') }, qr/./, 'a name that is taken')
+
+    if $fmt eq 'raw';
 ok(marked($volid, 0x43), 'the volume goes on');
 
 if ($ours) {
@@ -54,7 +59,8 @@ if ($can{CAN_RAW_SNAP} && $ours) { # the stock type gives out the wrong path her
     is(PVE::Storage::map_volume($cfg, $volid, 's1') // $path, $path, 'it can be mapped');
     PVE::Storage::deactivate_volumes($cfg, [$volid], 's1');
 }
-if ($ours && PVE::Storage::volume_has_feature($cfg, 'clone', $volid, 's1', 0)) { # stock btrfs clones the present state
+if ($ours && PVE::Storage::volume_has_feature($cfg, 'clone', $volid, 's1', 0))
+{ # stock btrfs clones the present state
     my $clone = PVE::Storage::vdisk_clone($cfg, $volid, 102, 's1');
     clean($clone, 'clone of a snapshot');
     ok(marked($clone, 0x41), 'clone of a snapshot: content of that time');
@@ -64,9 +70,15 @@ if ($ours && PVE::Storage::volume_has_feature($cfg, 'clone', $volid, 's1', 0)) {
 
 # --- back and forth
 my $blockers = [];
-ok(PVE::Storage::volume_rollback_is_possible($cfg, $volid, 's1', $blockers), 'rollback past a newer snapshot is possible');
+ok(
+    PVE::Storage::volume_rollback_is_possible($cfg, $volid, 's1', $blockers),
+    'rollback past a newer snapshot is possible'
+);
 is_deeply($blockers, [], 'nothing blocks it');
-ok(PVE::Storage::volume_rollback_is_possible($cfg, $volid, 's1', undef), 'also for callers that want no blockers');
+ok(
+    PVE::Storage::volume_rollback_is_possible($cfg, $volid, 's1', undef),
+    'also for callers that want no blockers'
+);
 PVE::Storage::volume_snapshot_rollback($cfg, $volid, 's1');
 ok(marked($volid, 0x41), 'rollback: content');
 is(size($volid), 8 * $MiB, 'rollback: size');
@@ -75,13 +87,19 @@ ok(marked($volid, 0x42), 'rollback to the newer one: content');
 is(size($volid), $grown, 'rollback to the newer one: size');
 PVE::Storage::volume_snapshot_rollback($cfg, $volid, 's2');
 ok(marked($volid, 0x42), 'rollback can be repeated');
-dies(sub { PVE::Storage::volume_snapshot_rollback($cfg, $volid, 'none') }, qr/./, 'rollback to an absent snapshot');
+dies(
+    sub { PVE::Storage::volume_snapshot_rollback($cfg, $volid, 'none') }, qr/./,
+    'rollback to an absent snapshot'
+);
 ok(marked($volid, 0x42), 'which changes nothing');
 
 # --- removal
 PVE::Storage::volume_snapshot_delete($cfg, $volid, 's1', 0);
 if ($ours) {
-    is(join(' ', keys %{ PVE::Storage::volume_snapshot_info($cfg, $volid) }), 's2', 'the other one stays');
+    is(
+        join(' ', keys %{ PVE::Storage::volume_snapshot_info($cfg, $volid) }), 's2',
+        'the other one stays'
+    );
     PVE::Storage::volume_snapshot_delete($cfg, $volid, 's1', 0);
     pass('deleting it again does no harm');
 }
@@ -90,7 +108,10 @@ PVE::Storage::volume_snapshot_rollback($cfg, $volid, 's2');
 ok(marked($volid, 0x42), 'the newer snapshot works without the older');
 
 if ($ours) { # PVE's own check comes before, in the guest's configuration
-    dies(sub { PVE::Storage::rename_volume($cfg, $volid, 101) }, qr/snapshot.*refused/, 'no other guest for a volume with snapshots');
+    dies(
+        sub { PVE::Storage::rename_volume($cfg, $volid, 101) }, qr/snapshot.*refused/,
+        'no other guest for a volume with snapshots'
+    );
     ok(marked($volid, 0x42), 'it stays where it was');
 }
 PVE::Storage::vdisk_free($cfg, $volid);

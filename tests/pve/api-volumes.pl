@@ -28,12 +28,19 @@ clean($volid, 'alloc');
 my $named = PVE::Storage::vdisk_alloc($cfg, 'sub', 100, 'raw', 'vm-100-cloudinit.raw', 4096);
 is($named, 'sub:100/vm-100-cloudinit.raw', 'alloc with a name');
 my $odd = PVE::Storage::vdisk_alloc($cfg, 'sub', 100, 'raw', undef, 1024.5);
-cmp_ok(PVE::Storage::volume_size_info($cfg, $odd), '>=', 1024.5 * 1024, 'a fraction of a KiB is rounded up');
+cmp_ok(
+    PVE::Storage::volume_size_info($cfg, $odd), '>=', 1024.5 * 1024,
+    'a fraction of a KiB is rounded up'
+);
 cmp_ok(PVE::Storage::volume_size_info($cfg, $odd), '<=', 1024.5 * 1024 + 4 * $MiB, 'but not far');
-dies(sub { PVE::Storage::vdisk_alloc($cfg, 'sub', 100, 'raw', 'vm-100-cloudinit.raw', 4096) },
-    qr/exist/, 'alloc of an existing name');
-dies(sub { PVE::Storage::vdisk_alloc($cfg, 'sub', 100, 'vmdk', undef, 4096) },
-    qr/./, 'alloc of a format it does not have')
+dies(
+    sub { PVE::Storage::vdisk_alloc($cfg, 'sub', 100, 'raw', 'vm-100-cloudinit.raw', 4096) },
+    qr/exist/, 'alloc of an existing name'
+);
+dies(
+    sub { PVE::Storage::vdisk_alloc($cfg, 'sub', 100, 'vmdk', undef, 4096) },
+    qr/./, 'alloc of a format it does not have'
+    )
     if $can{SUBJECT} eq 'blockio';
 
 # --- size
@@ -54,10 +61,17 @@ is("$owner $vtype", '100 images', 'path: owner and type');
 is(scalar(PVE::Storage::path($cfg, $volid)), $path, 'path in scalar context');
 clean([$path, $owner, $vtype], 'path');
 my @parsed = PVE::Storage::parse_volname($cfg, $volid);
-is_deeply([@parsed[0 .. 2], $parsed[6]], ['images', "vm-100-disk-0.$fmt", 100, $fmt], 'parse_volname');
+is_deeply(
+    [@parsed[0 .. 2], $parsed[6]], ['images', "vm-100-disk-0.$fmt", 100, $fmt],
+    'parse_volname'
+);
 clean(\@parsed, 'parse_volname');
 my $class = PVE::Storage::Plugin->lookup($cfg->{ids}->{sub}->{type});
-for my $bad ('vm-100-disk-0.raw', "100/vm-100-disk-0.raw\n", '100/../vm-100-disk-0.raw', '100/', 'a/vm-100-disk-0.raw') {
+
+for my $bad (
+    'vm-100-disk-0.raw', "100/vm-100-disk-0.raw\n", '100/../vm-100-disk-0.raw', '100/',
+    'a/vm-100-disk-0.raw'
+) {
     next if $can{SUBJECT} ne 'blockio' && $bad =~ /\n|\.\./;
     my $shown = $bad =~ s/\n/\\n/r;
     dies(sub { $class->parse_volname($bad) }, qr/./, "parse_volname refuses '$shown'");
@@ -70,8 +84,14 @@ my $list = PVE::Storage::vdisk_list($cfg, 'sub', 100)->{sub};
 is(join(' ', sort map { $_->{volid} } @$list), join(' ', sort $volid, $named, $odd), 'vdisk_list');
 clean($list, 'vdisk_list');
 my ($entry) = grep { $_->{volid} eq $volid } @$list;
-is("$entry->{vmid} $entry->{format} $entry->{size}", "100 $fmt " . 8 * $MiB, 'vdisk_list: owner, format, size');
-is(scalar(@{ PVE::Storage::vdisk_list($cfg, 'sub', 101)->{sub} }), 0, 'vdisk_list of another guest');
+is(
+    "$entry->{vmid} $entry->{format} $entry->{size}", "100 $fmt " . 8 * $MiB,
+    'vdisk_list: owner, format, size'
+);
+is(
+    scalar(@{ PVE::Storage::vdisk_list($cfg, 'sub', 101)->{sub} }), 0,
+    'vdisk_list of another guest'
+);
 $list = PVE::Storage::volume_list($cfg, 'sub', 100, 'images');
 is(scalar(@$list), 3, 'volume_list');
 clean($list, 'volume_list');
@@ -87,7 +107,10 @@ PVE::Storage::unmap_volume($cfg, $volid);
 PVE::Storage::deactivate_volumes($cfg, [$volid, $named]);
 PVE::Storage::deactivate_volumes($cfg, [$volid, "sub:100/vm-100-disk-99.$fmt"]);
 pass('deactivation, repeated, also of an absent volume');
-dies(sub { PVE::Storage::activate_volumes($cfg, ["sub:100/vm-100-disk-99.$fmt"]) }, qr/./, 'activation of an absent volume');
+dies(
+    sub { PVE::Storage::activate_volumes($cfg, ["sub:100/vm-100-disk-99.$fmt"]) }, qr/./,
+    'activation of an absent volume'
+);
 
 # --- for QEMU
 if (PVE::Storage->can('qemu_blockdev_options')) {
@@ -95,7 +118,10 @@ if (PVE::Storage->can('qemu_blockdev_options')) {
     is($options->{driver}, 'file', 'blockdev driver');
     is($options->{filename}, $path, 'blockdev file name');
     clean($options, 'qemu_blockdev_options');
-    is(PVE::Storage::volume_qemu_snapshot_method($cfg, $volid), $fmt eq 'qcow2' ? 'qemu' : 'storage', 'snapshot method');
+    is(
+        PVE::Storage::volume_qemu_snapshot_method($cfg, $volid),
+        $fmt eq 'qcow2' ? 'qemu' : 'storage', 'snapshot method'
+    );
 }
 
 # --- resize
@@ -106,30 +132,53 @@ ok(marked($volid, 0x41), 'resize keeps the content');
 
 # --- features
 my %features = (
-    dir => 'template:current copy:base copy:current sparseinit:base sparseinit:current rename:current'
+    dir =>
+        'template:current copy:base copy:current sparseinit:base sparseinit:current rename:current'
         . ' snapshot:current clone:base copy:snap snapshot:snap',
-    btrfs => 'template:current copy:base copy:current copy:snap sparseinit:base sparseinit:current rename:current'
+    btrfs =>
+        'template:current copy:base copy:current copy:snap sparseinit:base sparseinit:current rename:current'
         . ' snapshot:current snapshot:snap clone:base clone:current clone:snap',
-    blockio => 'template:current copy:base copy:current copy:snap sparseinit:base sparseinit:current rename:current'
+    blockio =>
+        'template:current copy:base copy:current copy:snap sparseinit:base sparseinit:current rename:current'
         . ($can{CAN_RAW_SNAP} ? ' snapshot:current clone:base clone:snap' : ''),
 );
 my %wanted = map { $_ => 1 } split(/ /, $features{ $can{SUBJECT} });
 my %volname = (current => $volid, snap => $volid, base => "sub:100/base-100-disk-0.$fmt");
 for my $feature (qw(snapshot clone template copy sparseinit rename replicate)) {
     for my $kind (qw(current snap base)) {
-        next if $feature eq 'sparseinit' && $kind eq 'snap' || $feature eq 'copy' && $kind eq 'snap' && !$can{CAN_RAW_SNAP};
-        my $got = PVE::Storage::volume_has_feature($cfg, $feature, $volname{$kind}, $kind eq 'snap' ? 's1' : undef, 0);
+        next
+            if $feature eq 'sparseinit' && $kind eq 'snap'
+            || $feature eq 'copy' && $kind eq 'snap' && !$can{CAN_RAW_SNAP};
+        my $got = PVE::Storage::volume_has_feature(
+            $cfg, $feature, $volname{$kind},
+            $kind eq 'snap' ? 's1' : undef, 0
+        );
         is($got ? 1 : 0, $wanted{"$feature:$kind"} ? 1 : 0, "feature $feature of $kind");
     }
 }
-my $no = PVE::Storage::volume_has_feature($cfg, 'clone', $volname{base}, undef, 0, { valid_target_formats => ['subvol'] });
+my $no = PVE::Storage::volume_has_feature(
+    $cfg, 'clone', $volname{base}, undef, 0,
+    { valid_target_formats => ['subvol'] }
+);
 ok(!$no, 'no linked clone where its format is not wanted') if $can{SUBJECT} ne 'btrfs';
 
 # --- streams
-is_deeply([PVE::Storage::volume_export_formats($cfg, $odd, undef, undef, 0)], ['raw+size'], 'export formats');
-is_deeply([PVE::Storage::volume_export_formats($cfg, $odd, undef, undef, 1)], [], 'none with snapshots');
-is_deeply([PVE::Storage::volume_import_formats($cfg, $odd, undef, undef, 0)], ['raw+size'], 'import formats');
-is_deeply([PVE::Storage::volume_import_formats($cfg, $odd, 's2', 's1', 0)], [], 'none on top of a snapshot')
+is_deeply(
+    [PVE::Storage::volume_export_formats($cfg, $odd, undef, undef, 0)], ['raw+size'],
+    'export formats'
+);
+is_deeply(
+    [PVE::Storage::volume_export_formats($cfg, $odd, undef, undef, 1)], [],
+    'none with snapshots'
+);
+is_deeply(
+    [PVE::Storage::volume_import_formats($cfg, $odd, undef, undef, 0)], ['raw+size'],
+    'import formats'
+);
+is_deeply(
+    [PVE::Storage::volume_import_formats($cfg, $odd, 's2', 's1', 0)], [],
+    'none on top of a snapshot'
+    )
     if $can{SUBJECT} ne 'btrfs';
 
 # --- reassign
@@ -155,8 +204,12 @@ if ($can{CAN_LINKED}) {
     is($listed->{volid}, $clone, 'it is listed under the same name');
     mark($clone, 0x42);
     ok(marked($base, 0x41), 'writing to the clone does not touch the base');
+
     if ($can{CAN_CHAIN}) {
-        dies(sub { PVE::Storage::vdisk_free($cfg, $base) }, qr/in use/, 'a base in use is not freed');
+        dies(
+            sub { PVE::Storage::vdisk_free($cfg, $base) }, qr/in use/,
+            'a base in use is not freed'
+        );
         PVE::Storage::vdisk_free($cfg, $clone);
         PVE::Storage::vdisk_free($cfg, $base);
     } else {

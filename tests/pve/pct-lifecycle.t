@@ -20,10 +20,7 @@ is 'read one' "$(file_in_ct 100 root/f)" one
 is 'read the other' "$(file_in_ct 100 srv/data/f)" two
 true_that 'nothing keeps a loop device' -z "$(losetup -j "$(path_of sub:100/vm-100-disk-0.raw)")"
 
-# e2fsck and resize2fs wait for other hosts where the file system has multi-mount protection
-for v in sub:100/vm-100-disk-0.raw sub:100/vm-100-disk-1.raw; do
-    run on1 tune2fs -f -O ^mmp "$(path_of "$v")"
-done
+no_mmp sub:100/vm-100-disk-0.raw sub:100/vm-100-disk-1.raw
 ok 'check the file system' on1 pct fsck 100
 like 'it is clean' "$OUT" 'clean'
 ok 'resize the root file system' on1 pct resize 100 rootfs +64M

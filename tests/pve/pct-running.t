@@ -9,6 +9,7 @@ two_nodes
 ct=$((100000 + $$)) copy=$((200000 + $$)) back=$((300000 + $$))
 runtime pve1 pve2 >"$T/runtime" 2>&1 || runtime=$(tail -n 1 "$T/runtime")
 must 'create' make_ct $ct --rootfs sub:0.25 --mp0 sub:0.125,mp=/data,backup=1
+no_mmp "sub:$ct/vm-$ct-disk-0.raw" "sub:$ct/vm-$ct-disk-1.raw"
 run on1 pct start $ct
 if [ -n "${runtime:-}" ] || [ "$(ct_status $ct)" != running ]; then
     skip 'running containers' "${runtime:-LXC does not start a container on this machine}"

@@ -102,7 +102,7 @@ sub together ($count, $title, $vmids) {
     return;
 }
 
-sub leftovers () {
+sub leftovers() {
     my @files;
     File::Find::find({ wanted => sub { push @files, $_ if !-d }, no_chdir => 1 }, $path);
     return @files;
@@ -123,7 +123,9 @@ my @pids = map {
     if (!$pid) {
         close($reader);
         for (1 .. 16) {
-            my $volname = eval { $plugin->alloc_image($storeid, $scfg, 600, 'raw', undef, 1024) } // "error: $@";
+            my $volname =
+                eval { $plugin->alloc_image($storeid, $scfg, 600, 'raw', undef, 1024) }
+                // "error: $@";
             syswrite($writer, $volname =~ s/\n//gr . "\n");
         }
         POSIX::_exit(0);
@@ -137,7 +139,10 @@ while (defined(my $name = <$reader>)) {
 }
 waitpid($_, 0) for @pids;
 ok(keys(%seen) == 128 && !grep({ $_ > 1 } values %seen), '128 volumes of one guest have 128 names');
-ok(!grep({ !m{\A600/vm-600-disk-[0-9]+\.raw\z} } keys %seen), 'each of them is a name that PVE expects');
+ok(
+    !grep({ !m{\A600/vm-600-disk-[0-9]+\.raw\z} } keys %seen),
+    'each of them is a name that PVE expects'
+);
 $plugin->free_image($storeid, $scfg, $_, 0, 'raw') for keys %seen;
 ok(!leftovers(), 'nothing is left: ' . (join(', ', leftovers()) || 'no file'));
 

@@ -73,7 +73,7 @@ fn creating_never_touches_what_is_there() {
 #[test]
 fn impossible_files_leave_nothing() {
     let dir = TempDir::new();
-    let error = create(&dir.path("disk.raw"), (1 << 62) + 1, Prealloc::Off).unwrap_err();
+    let error = create(&dir.path("disk.raw"), 1 << 63, Prealloc::Off).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
     let error = create(&dir.path("missing/disk.raw"), MIB, Prealloc::Off).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Absent, "{error}");

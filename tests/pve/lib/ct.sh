@@ -18,6 +18,13 @@ make_ct() { # VMID [OPTION...]
     on1 pct create "$1" plain:vztmpl/tiny.tar.gz --ostype unmanaged --arch amd64 --hostname "ct$1" --unprivileged 1 "${@:2}"
 }
 
+# PVE's ext4 has multi-mount protection: e2fsck, resize2fs and a mount of what was not unmounted (a snapshot of a running
+# container) wait half a minute to see whether another host writes.
+no_mmp() { # VOLID...
+    local v
+    for v; do run on1 tune2fs -f -O ^mmp "$(path_of "$v")"; done
+}
+
 # Run a shell script in the root directory of the mounted container.
 in_ct() { # VMID SCRIPT [NODE]
     local node=${3:-pve1} rc
@@ -42,14 +49,19 @@ runtime() { # NODE...
         tar -C "$src" -c lxc-pve.conf lxc-pve-userns.conf | on "$n" sh -c 'cd /usr/share/lxc/config && mkdir -p common.conf.d userns.conf.d && tar -x --no-same-owner &&
             mv lxc-pve.conf common.conf.d/01-pve.conf && mv lxc-pve-userns.conf userns.conf.d/01-pve.conf' || return
         on "$n" sh -c 'cat >/usr/bin/systemctl && chmod 755 /usr/bin/systemctl' <<'S' || return
-#!/bin/sh
+#!/bin/bash
 case "$*" in
 "start pve-container@"*)
     id=${2#*@}
     mkdir -p /run/pve
     i=0 # one process per unit: the one before has to be gone, its hook after the stop included
     while pgrep -xf "lxc-start -F -n $id" >/dev/null && [ $i -lt 100 ]; do i=$((i + 1)); sleep 0.2; done
-    setsid lxc-start -F -n "$id" </dev/null >/dev/null 2>"/run/pve/ct-$id.stderr" &
+    ( # a unit inherits nothing; a task whose pipe stayed open here would not end
+        for fd in /proc/self/fd/*; do
+            [ "${fd##*/}" -lt 3 ] || eval "exec ${fd##*/}>&-"
+        done
+        exec setsid lxc-start -F -n "$id" </dev/null >/dev/null 2>"/run/pve/ct-$id.stderr"
+    ) &
     exec lxc-wait -n "$id" -s RUNNING -t 20
     ;;
 is-active* | is-enabled* | is-system-running*) exit 3 ;;

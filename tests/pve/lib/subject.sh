@@ -93,8 +93,9 @@ blockio_copy() { # NODE: as a package would install it, and the node binary wher
 
 tar_to() { tar -C "$T/package" -c . | on "$1" tar -x --no-same-owner --keep-directory-symlink -C /; }
 
-service_start() { # NODE
+service_start() { # NODE: waits for its socket, not for the one that a killed service left
     on "$1" sh -c 'mkdir -p /run/pve-blockio /var/log/pve-blockio
+        rm -f /run/pve-blockio/bridge.sock
         setsid pve-blockio serve --socket /run/pve-blockio/bridge.sock </dev/null >>/var/log/pve-blockio/log 2>&1 &
         echo $! >/run/pve-blockio/test.pid
         i=0
