@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-// Runs one suite: its output is shown as it comes and kept in build/test-logs/.
+// Runs one suite: its output is kept in build/test-logs/ and, when asked for, shown as it comes.
 import { spawn } from "node:child_process";
 import { createWriteStream } from "node:fs";
 
@@ -30,7 +30,7 @@ function limitTime(child, onExpiry) {
 }
 
 /** @returns {Promise<{status: number | null, signal: string | null, timedOut: boolean, text: string}>} */
-export function execute({ name, command }) {
+export function execute({ name, command }, shown) {
   const [program, ...args] = command;
   const env = { ...process.env, LC_ALL: "C", NO_COLOR: "1", CARGO_TERM_COLOR: "never" };
   const child = spawn(program, args, { env, stdio: ["ignore", "pipe", "pipe"], detached: true });
@@ -40,7 +40,7 @@ export function execute({ name, command }) {
     stream.on("data", (chunk) => {
       chunks.push(chunk);
       log.write(chunk);
-      process.stdout.write(chunk);
+      if (shown) process.stdout.write(chunk);
     });
   }
   const forward = (signal) => signalGroup(child, signal);

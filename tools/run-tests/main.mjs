@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-// Runs the test suites one after the other and ends with the line `N passed, N failed`.
+// Runs the test suites, neighbours that mostly wait at the same time, and ends with the line `N passed, N failed`.
 //
 // TIER=1        only the fast suites
 // ONLY="a b"    only the suites of these names
@@ -22,18 +22,34 @@ function chosenSuites() {
   return process.env.TIER === "1" ? suites.filter((suite) => suite.tier === 1) : suites;
 }
 
-async function runSuite(suite) {
+/** Suites that run at the same time; each alone unless it and its neighbour wait. */
+function groupsOf(suites) {
+  const groups = [];
+  for (const suite of suites) {
+    const last = groups.at(-1);
+    if (suite.waits && last?.[0].waits) last.push(suite);
+    else groups.push([suite]);
+  }
+  return groups;
+}
+
+async function runSuite(suite, alone) {
   const { name, onlyFailuresCount } = suite;
   if (suite.leftOut !== undefined) return { name, leftOut: suite.leftOut };
-  process.stdout.write(`\n--- ${name}\n`);
+  const title = `\n--- ${name}\n`;
+  if (alone) process.stdout.write(title);
   const started = performance.now();
-  const outcome = verdict(await execute(suite), suite.read);
+  const run = await execute(suite, alone);
+  if (!alone) process.stdout.write(`${title}${run.text}`);
+  const outcome = verdict(run, suite.read);
   return { name, onlyFailuresCount, seconds: (performance.now() - started) / 1000, ...outcome };
 }
 
 mkdirSync(LOG_DIRECTORY, { recursive: true });
 const results = [];
-for (const suite of chosenSuites()) results.push(await runSuite(suite));
+for (const group of groupsOf(chosenSuites())) {
+  results.push(...(await Promise.all(group.map((suite) => runSuite(suite, group.length === 1)))));
+}
 const total = totals(results);
 process.stdout.write(`\n${report(results)}\n\n${totalLine(total)}\n`);
 writeFileSync(`${LOG_DIRECTORY}/total`, `${totalLine(total)}\n`);

@@ -21,7 +21,8 @@ File::Find::find(
 );
 
 my %skipped; # reason => number of tests
-my $harness = TAP::Harness->new({ lib => ['perl/lib'], switches => \@switches });
+# Most of them wait for services that do not answer.
+my $harness = TAP::Harness->new({ lib => ['perl/lib'], switches => \@switches, jobs => 4 });
 
 $harness->callback(
     made_parser => sub ($parser, @) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // The suites in the order in which they run. Directories below tests/ with an executable `run` are found by
 // themselves: such a suite ends with `N passed, N failed[, N skipped]`. When it cannot run here it says `skip: reason`
-// and skips all its tests or exits with status 77.
+// and skips all its tests or exits with status 77. Neighbours that mostly wait (`waits`) run at the same time.
 import { accessSync, constants, existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fromCargo, fromLastLine, fromTap } from "./counts.mjs";
@@ -47,6 +47,7 @@ function perlSuite(name, switches) {
   return {
     name,
     tier: 1,
+    waits: true,
     command: ["perl", "tools/run-tests/prove.pl", ...switches, "perl/t"],
     read: fromLastLine,
   };
@@ -81,7 +82,7 @@ export function allSuites() {
       command: [...CARGO_TEST, "--", "--skip", "sudo_", "--skip", "loop_"],
       read: fromCargo,
     },
-    avaSuite("ava", 1, "build/test/*.test.js", "build/test/!(conformance)/**/*.test.js"),
+    { ...avaSuite("ava", 1, "build/test/*.test.js", "build/test/!(conformance)/**/*.test.js"), waits: true },
     perlSuite("perl", []),
     perlSuite("perl-taint", ["-T"]),
     avaSuite("conformance", 2, "build/test/conformance/**/*.test.js"),
