@@ -166,9 +166,9 @@ for my $case (
         qr/does not compile/,
     ],
     [
-        'pattern without an owner',
-        sub ($e) { $e->{volnames}->{rules}->[0]->{pattern} = '^(?<name>.*)$' },
-        qr/no group 'vmid'/,
+        'pattern without a name',
+        sub ($e) { $e->{volnames}->{rules}->[0]->{pattern} = '^(?<vmid>.*)$' },
+        qr/no group 'name'/,
     ],
     [
         'format without its group',

@@ -18,11 +18,14 @@ import type { Bytes } from "../common/size.js";
 /** How the bytes of a volume are laid out. */
 export type Format = "raw" | "subvol";
 
-/** A volume as PVE names it, parsed by the type's grammar. */
+/**
+ * A volume as PVE names it, parsed by the type's grammar. Where the array makes a part of the name, what is asked for
+ * is a shorter name of the same grammar; the verbs that make or rename a volume return the whole one.
+ */
 export interface VolumeRef {
   /** The whole name after `storeid:`, for instance `100/vm-100-disk-0.raw`. */
   readonly volname: string;
-  /** Owner. */
+  /** Owner; 0 for what belongs to no guest. */
   readonly vmid: number;
   /** The volume's own name, without the parts that encode owner directory or base. */
   readonly name: string;
@@ -110,7 +113,7 @@ export interface ImportTarget {
  */
 export interface Staging {
   /** Reserves the name and gives the place for `size` bytes of data. Throws `exists`. */
-  begin(ctx: Context, ref: VolumeRef, size: Bytes): Promise<ImportTarget>;
+  begin(ctx: Context, ref: VolumeRef, size: Bytes): Promise<{ ref: VolumeRef; target: ImportTarget }>;
   /** Makes the volume appear under its name, durable. Throws `exists` when the name was taken meanwhile. */
   commit(ctx: Context, ref: VolumeRef): Promise<void>;
   /** Removes what this node's import has made, and nothing that bears the volume's name. */
@@ -134,11 +137,11 @@ export interface Driver {
 
   /** All volumes, or those of one guest. Never snapshots, never what another program keeps there. */
   listVolumes(ctx: Context, vmid?: number): Promise<Volume[]>;
-  /** Throws `absent` when the array says that it does not exist. */
+  /** Throws `absent` when the array says that it does not exist. Its `ref` has the whole name. */
   getVolume(ctx: Context, ref: VolumeRef): Promise<Volume>;
 
   /** Makes an empty volume of at least `size` bytes. Throws `exists` when the name is taken, also by a race. */
-  createVolume(ctx: Context, ref: VolumeRef, size: Bytes): Promise<void>;
+  createVolume(ctx: Context, ref: VolumeRef, size: Bytes): Promise<VolumeRef>;
   /** Deletes a volume with its snapshots. False when there was none. `busy` while it is in use. */
   deleteVolume(ctx: Context, ref: VolumeRef): Promise<boolean>;
   /** Grows a volume. `invalid` when `size` is smaller than it is; the same size succeeds. */
@@ -147,7 +150,7 @@ export interface Driver {
    * Gives a volume another name. Throws `absent` when there is none of the old one, `exists` when the new one is
    * taken, `refused` when snapshots tie it.
    */
-  renameVolume(ctx: Context, from: VolumeRef, to: VolumeRef): Promise<void>;
+  renameVolume(ctx: Context, from: VolumeRef, to: VolumeRef): Promise<VolumeRef>;
 
   /** Atomic, instant, also while in use. Throws `exists` when there is one of that name. */
   createSnapshot(ctx: Context, ref: VolumeRef, snapshot: string): Promise<void>;
@@ -163,14 +166,16 @@ export interface Driver {
     source: VolumeRef,
     snapshot: string | undefined,
     target: VolumeRef,
-  ): Promise<void>;
-  /** Turns a volume into an immutable base under the name `to`. */
-  makeBase(ctx: Context, from: VolumeRef, to: VolumeRef): Promise<void>;
+  ): Promise<VolumeRef>;
+  /** Turns a volume into an immutable base under the name `to`. Repeated after an interruption it goes on. */
+  makeBase(ctx: Context, from: VolumeRef, to: VolumeRef): Promise<VolumeRef>;
 
   /** Makes a volume or snapshot reachable for `host`; repeatable. */
   publish(ctx: Context, ref: VolumeRef, snapshot: string | undefined, host: Host): Promise<Connection>;
-  /** Ends that; succeeds when it was not published. Other hosts keep their access. */
+  /** Ends that; succeeds when it was not published. Other hosts keep their access. Throws `busy`. */
   unpublish(ctx: Context, ref: VolumeRef, snapshot: string | undefined, host: Host): Promise<void>;
+  /** Where a volume or snapshot is when it is published; changes nothing. Throws `absent`. */
+  locate(ctx: Context, ref: VolumeRef, snapshot: string | undefined): Promise<Connection>;
 
   /**
    * Without it the plugin layer creates the volume for an import, publishes it, and deletes it again when the
@@ -195,11 +200,11 @@ export interface DriverEnvironment {
 /** One rule of a volume-name grammar. Patterns use only what Perl and JavaScript have in common. */
 export interface VolnameRule {
   /**
-   * Named groups: `vmid` and `name` always, `format` when `format` is `{format}`, `basevmid` and `basename` for
+   * Named groups: `name` always, `vmid` for what belongs to a guest, `format` when `format` is `{format}`, `basevmid` and `basename` for
    * names that encode a base.
    */
   readonly pattern: string;
-  readonly vtype: "images";
+  readonly vtype: "images" | "iso";
   readonly isBase: boolean;
   readonly format: Format | "{format}";
 }
@@ -238,14 +243,19 @@ export interface StorageType {
   readonly base: "directory" | null;
   readonly locking: "guest" | "storage";
   readonly volnames: { readonly delegate?: string; readonly rules: readonly VolnameRule[] };
-  /** Templates of local paths; see the manifest's documentation for the placeholders. */
+  /**
+   * Templates of local paths; see the manifest's documentation for the placeholders. Where a name lacks what the
+   * template asks for, and where there is no template, the service is asked.
+   */
   readonly path: string;
-  readonly snapshotPath: string;
+  readonly snapshotPath: string | null;
   readonly features: FeatureMatrix;
   /** Features that hold only when the storage has a capability at run time. */
   readonly featureRequires: Readonly<Record<string, string>>;
   readonly streams: Readonly<Partial<Record<Format, Readonly<Record<string, "service" | "directory">>>>>;
   readonly blockdev: { readonly driver: "file" | "host_device" };
+  /** The array makes a part of each name: a new volume's is longer than what was asked for. */
+  readonly arrayNames: boolean;
   readonly needsFsfreeze: boolean;
   /**
    * False when a volume needs nothing to be reachable on a node, so that there is nothing to take back: a guest can

@@ -18,6 +18,7 @@ import {
   deactivateVolume,
   freeImage,
   listImages,
+  volumePath,
   volumeResize,
   volumeSizeInfo,
 } from "../plugin/volume.js";
@@ -236,6 +237,12 @@ export const methods: Readonly<Record<string, Method>> = {
     deadlineMs: change,
     guests: owner,
     run: async (storage, args, { ctx }) => ({ path: await activateVolume(storage, ctx, args) }),
+  }),
+  path: method({
+    args: volumeSnapArgs,
+    result: z.object({ path: z.string() }),
+    deadlineMs: query,
+    run: async (storage, args, { ctx }) => ({ path: await volumePath(storage, ctx, args) }),
   }),
   unmap_volume: method({
     args: volumeSnapArgs,

@@ -4,12 +4,12 @@ import type { Context } from "../common/context.js";
 
 /** Makes a published volume a local path, and takes it away again. Knows no array. */
 export interface Connector {
+  /** Where the volume is once it is connected. */
+  path(connection: Connection): string;
   /** Repeatable; returns the local path once it can be opened. */
   connect(ctx: Context, connection: Connection): Promise<string>;
-  /** Succeeds when nothing is connected. Throws `busy` rather than tear down what is in use. */
+  /** Before the array takes the volume away. Throws `busy` rather than tear down what is in use. */
   disconnect(ctx: Context, connection: Connection): Promise<void>;
-  /** Makes a new size visible. */
-  refresh(ctx: Context, connection: Connection): Promise<void>;
-  /** Whether this node uses the volume. */
-  isInUse(ctx: Context, connection: Connection): Promise<boolean>;
+  /** After the array took it away: nothing of it is left on this node. */
+  released(ctx: Context, connection: Connection): Promise<void>;
 }

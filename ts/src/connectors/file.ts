@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import type { Connection } from "../arrays/contract.js";
 import { fail } from "../common/errors.js";
-import { native } from "../common/native.js";
 import type { Connector } from "./connector.js";
 
 function pathOf(connection: Connection): string {
@@ -12,16 +11,14 @@ function pathOf(connection: Connection): string {
 
 /** A file on a mounted file system: reachable as it lies. */
 export const fileConnector: Connector = {
+  path: pathOf,
   async connect(_ctx, connection) {
     return pathOf(connection);
   },
   async disconnect() {
     // Nothing was set up.
   },
-  async refresh() {
-    // A file's size is visible at once.
-  },
-  async isInUse(_ctx, connection) {
-    return (await native().loopDevicesOf(pathOf(connection))).length > 0;
+  async released() {
+    // Nor is anything left.
   },
 };

@@ -22,22 +22,21 @@ export async function allocImage(
   if (args.name === null) {
     return createWithFreeName(storage, ctx, args.vmid, args.format, create);
   }
-  const ref = explicitName(storage, args.vmid, args.name, args.format);
-  await creatingOnce(storage, ctx, create(ref));
-  return ref;
+  return creatingOnce(storage, ctx, create(explicitName(storage, args.vmid, args.name, args.format)));
 }
 
 /** One way to make a volume under a new name, and how to take that back. */
 export interface Creation {
+  /** The name that is asked for; the array may add to it. */
   readonly ref: VolumeRef;
   /** `repeated`: an earlier attempt of this very request was about to do it. */
-  make(repeated: boolean): Promise<void>;
-  undo(ctx: Context): Promise<unknown>;
+  make(repeated: boolean): Promise<VolumeRef>;
+  undo(ctx: Context, made: VolumeRef): Promise<unknown>;
 }
 
 /** A creation that is taken back by deleting the volume. */
-export function creation(storage: Storage, ref: VolumeRef, make: () => Promise<void>): Creation {
-  return { ref, make, undo: (ctx) => storage.driver.deleteVolume(ctx, ref) };
+export function creation(storage: Storage, ref: VolumeRef, make: () => Promise<VolumeRef>): Creation {
+  return { ref, make, undo: (ctx, made) => storage.driver.deleteVolume(ctx, made) };
 }
 
 /**
@@ -49,19 +48,18 @@ export async function creatingOnce(
   storage: Storage,
   ctx: Context,
   { ref, make, undo }: Creation,
-): Promise<void> {
+): Promise<VolumeRef> {
   const { domain } = storage.driver;
   const repeated = ctx.request?.previous(domain) === ref.volname;
   ctx.request?.intend(domain, ref.volname);
-  try {
-    await make(repeated);
-  } catch (error) {
+  const made = await make(repeated).catch(async (error: unknown) => {
     if (!repeated || codeOf(error) !== "exists") throw error;
     ctx.log.info("made by an earlier attempt of this request", { volname: ref.volname });
-  }
-  if (!ctx.signal.aborted) return;
+    return (await storage.driver.getVolume(ctx, ref)).ref;
+  });
+  if (!ctx.signal.aborted) return made;
   // The call's own signal would stop the undo.
-  await undo({ ...ctx, signal: AbortSignal.timeout(undoLimitMs) });
+  await undo({ ...ctx, signal: AbortSignal.timeout(undoLimitMs) }, made);
   throw ctx.signal.reason;
 }
 
@@ -101,8 +99,7 @@ export async function createWithFreeName(
     ctx.signal.throwIfAborted();
     ref ??= storage.names.compose(vmid, await findFreeDiskname(storage, ctx, { vmid, format }, avoid));
     try {
-      await creatingOnce(storage, ctx, create(ref));
-      return ref;
+      return await creatingOnce(storage, ctx, create(ref));
     } catch (error) {
       if (codeOf(error) !== "exists") throw error;
       avoid.push(ref.name);

@@ -40,8 +40,7 @@ export async function createBase(
       `volume '${from.volname}' has snapshots (${snapshots.join(", ")}); delete them first`,
     );
   }
-  await storage.driver.makeBase(ctx, from, to);
-  return to;
+  return storage.driver.makeBase(ctx, from, to);
 }
 
 /** PVE's `rename_volume`: hands a volume to another guest, or gives it the name that is asked for. */
@@ -56,23 +55,21 @@ export async function renameVolume(
     ref: to,
     make: async (repeated) => {
       try {
-        await storage.driver.renameVolume(ctx, from, to);
+        return await storage.driver.renameVolume(ctx, from, to);
       } catch (error) {
         if (!repeated || codeOf(error) !== "absent") throw error;
         // Gone under its old name because the earlier attempt had succeeded?
-        await storage.driver.getVolume(ctx, to);
+        return (await storage.driver.getVolume(ctx, to)).ref;
       }
     },
-    undo: (later) => storage.driver.renameVolume(later, to, from),
+    undo: (later, made) => storage.driver.renameVolume(later, made, from),
   });
   if (args.name === null) {
     return createWithFreeName(storage, ctx, args.vmid, from.format, (free) =>
       rename(storage.names.compose(free.vmid, free.name, from.base)),
     );
   }
-  const to = explicitName(storage, args.vmid, args.name, from.format);
-  await creatingOnce(storage, ctx, rename(to));
-  return to;
+  return creatingOnce(storage, ctx, rename(explicitName(storage, args.vmid, args.name, from.format)));
 }
 
 /** The snapshots of a volume; none when a repeated call finds the volume under its new name already. */

@@ -53,6 +53,7 @@ function describeType(type: StorageType) {
     streams: Object.assign({}, ...Object.values(type.streams)) as Record<string, string>,
     blockdev: type.blockdev,
     snapshotMethod: "storage",
+    arrayNames: type.arrayNames ? 1 : 0,
     needsFsfreeze: type.needsFsfreeze ? 1 : 0,
     needsDeactivation: type.needsDeactivation ? 1 : 0,
   };

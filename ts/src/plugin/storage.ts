@@ -2,7 +2,7 @@
 import type { Capabilities, Driver, StorageType, VolumeRef } from "../arrays/contract.js";
 import { storageType } from "../arrays/registry.js";
 import type { Context, Host } from "../common/context.js";
-import { fail } from "../common/errors.js";
+import { codeOf, fail } from "../common/errors.js";
 import { Gate } from "../common/gate.js";
 import { KeyedLocks } from "../common/locks.js";
 import { connectorFor } from "../connectors/registry.js";
@@ -61,9 +61,22 @@ export class Storage {
     return connectorFor(connection.kind).connect(ctx, connection);
   }
 
-  /** Takes a volume off this node; nothing to do when it was not there. */
+  /** Takes a volume off this node; nothing to do when it was not there. Throws `busy`. */
   async detach(ctx: Context, ref: VolumeRef, snapshot: string | undefined): Promise<void> {
+    if (!this.type.needsDeactivation) return;
+    const connection = await this.driver.locate(ctx, ref, snapshot).catch((error: unknown) => {
+      if (codeOf(error) === "absent") return undefined;
+      throw error;
+    });
+    if (connection) await connectorFor(connection.kind).disconnect(ctx, connection);
     await this.driver.unpublish(ctx, ref, snapshot, this.host);
+    if (connection) await connectorFor(connection.kind).released(ctx, connection);
+  }
+
+  /** The local path that a volume has when it is attached. */
+  async path(ctx: Context, ref: VolumeRef, snapshot: string | undefined): Promise<string> {
+    const connection = await this.driver.locate(ctx, ref, snapshot);
+    return connectorFor(connection.kind).path(connection);
   }
 }
 

@@ -64,14 +64,16 @@ export async function volumeImport(
   const begin = (to: VolumeRef): Creation => ({
     ref: to,
     make: async () => {
-      target = await staging.begin(ctx, to, args.size);
+      const begun = await staging.begin(ctx, to, args.size);
+      target = begun.target;
+      return begun.ref;
     },
-    undo: (later) => staging.abort(later, to),
+    undo: (later, made) => staging.abort(later, made),
   });
   let ref = wanted;
   try {
     ref = explicitName(storage, wanted.vmid, wanted.name, wanted.format);
-    await creatingOnce(storage, ctx, begin(ref));
+    ref = await creatingOnce(storage, ctx, begin(ref));
   } catch (error) {
     if (codeOf(error) !== "exists" || !args.allowRename) throw error;
     ctx.log.info("name is taken, importing under a free one", { volname: wanted.volname });
@@ -138,11 +140,12 @@ function stagingOf(storage: Storage): Staging {
   };
   return (
     driver.staging ?? {
-      begin: async (ctx, ref, size) => {
-        const { zeroedOnCreate } = await storage.capabilities(ctx);
-        await driver.createVolume(ctx, ref, size);
+      begin: async (ctx, wanted, size) => {
+        const { zeroedOnCreate: zeroed } = await storage.capabilities(ctx);
+        const ref = await driver.createVolume(ctx, wanted, size);
         try {
-          return { kind: "device", path: await storage.attach(ctx, ref, undefined), zeroed: zeroedOnCreate };
+          const path = await storage.attach(ctx, ref, undefined);
+          return { ref, target: { kind: "device", path, zeroed } };
         } catch (error) {
           await abort(ctx, ref).catch((undoError: unknown) => {
             ctx.log.error("could not remove the volume of a failed import", {

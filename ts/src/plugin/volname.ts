@@ -20,13 +20,13 @@ export class VolumeNames {
       const groups = rule.regex.exec(volname)?.groups;
       const vmid = groups?.["vmid"];
       const name = groups?.["name"];
-      if (groups === undefined || vmid === undefined || name === undefined) continue;
+      if (groups === undefined || name === undefined) continue;
       const format = rule.format === "{format}" ? (groups["format"] as Format) : rule.format;
       const base =
         groups["basename"] === undefined
           ? {}
           : { base: { vmid: Number(groups["basevmid"]), name: groups["basename"] } };
-      return { volname, vmid: Number(vmid), name, format, isBase: rule.isBase, ...base };
+      return { volname, vmid: Number(vmid ?? 0), name, format, isBase: rule.isBase, ...base };
     }
     throw fail("invalid", `'${volname}' is not a volume name of storage type '${this.type.type}'`);
   }

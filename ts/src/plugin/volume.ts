@@ -37,6 +37,15 @@ export async function activateVolume(
   return storage.attach(ctx, storage.names.parse(args.volname), args.snap ?? undefined);
 }
 
+/** PVE's `path` where the name alone does not tell; needs no activation. */
+export async function volumePath(
+  storage: Storage,
+  ctx: Context,
+  args: { volname: string; snap: string | null },
+): Promise<string> {
+  return storage.path(ctx, storage.names.parse(args.volname), args.snap ?? undefined);
+}
+
 /** PVE's `deactivate_volume`: succeeds when the volume is not active or does not exist. */
 export async function deactivateVolume(
   storage: Storage,

@@ -72,8 +72,9 @@ export class BlockioDriver implements Driver {
     return this.#during(`look up '${ref.volname}'`, () => volumes.getVolume(this.#layout, ref));
   }
 
-  async createVolume(_ctx: Context, ref: VolumeRef, size: Bytes): Promise<void> {
-    return this.#during(`create '${ref.volname}'`, () => volumes.createVolume(this.#layout, ref, size));
+  async createVolume(_ctx: Context, ref: VolumeRef, size: Bytes): Promise<VolumeRef> {
+    await this.#during(`create '${ref.volname}'`, () => volumes.createVolume(this.#layout, ref, size));
+    return ref;
   }
 
   async deleteVolume(ctx: Context, ref: VolumeRef): Promise<boolean> {
@@ -84,8 +85,9 @@ export class BlockioDriver implements Driver {
     return this.#during(`resize '${ref.volname}'`, () => volumes.resizeVolume(this.#layout, ref, size));
   }
 
-  async renameVolume(_ctx: Context, from: VolumeRef, to: VolumeRef): Promise<void> {
-    return this.#during(`rename '${from.volname}'`, () => volumes.renameVolume(this.#layout, from, to));
+  async renameVolume(_ctx: Context, from: VolumeRef, to: VolumeRef): Promise<VolumeRef> {
+    await this.#during(`rename '${from.volname}'`, () => volumes.renameVolume(this.#layout, from, to));
+    return to;
   }
 
   async createSnapshot(_ctx: Context, ref: VolumeRef, name: string): Promise<void> {
@@ -113,24 +115,30 @@ export class BlockioDriver implements Driver {
     source: VolumeRef,
     snapshot: string | undefined,
     target: VolumeRef,
-  ): Promise<void> {
-    return this.#during(`clone '${source.volname}'`, () =>
+  ): Promise<VolumeRef> {
+    await this.#during(`clone '${source.volname}'`, () =>
       snapshots.cloneVolume(this.#layout, source, snapshot, target),
     );
+    return target;
   }
 
-  async makeBase(ctx: Context, from: VolumeRef, to: VolumeRef): Promise<void> {
-    return this.#during(`make a base of '${from.volname}'`, async () =>
+  async makeBase(ctx: Context, from: VolumeRef, to: VolumeRef): Promise<VolumeRef> {
+    await this.#during(`make a base of '${from.volname}'`, async () =>
       volumes.makeBase(ctx, this.#layout, from, to, await this.#canReflink()),
     );
+    return to;
   }
 
   async publish(
-    _ctx: Context,
+    ctx: Context,
     ref: VolumeRef,
     snapshot: string | undefined,
     _host: Host,
   ): Promise<Connection> {
+    return this.locate(ctx, ref, snapshot);
+  }
+
+  async locate(_ctx: Context, ref: VolumeRef, snapshot: string | undefined): Promise<Connection> {
     return this.#during(`open '${ref.volname}'`, async () => {
       await volumes.getVolume(this.#layout, ref);
       const path = this.#layout.path(ref, snapshot);
@@ -146,7 +154,10 @@ export class BlockioDriver implements Driver {
 
   readonly staging: Staging = {
     begin: (_ctx, ref) =>
-      this.#during(`import '${ref.volname}'`, () => imports.beginImport(this.#layout, ref)),
+      this.#during(`import '${ref.volname}'`, async () => ({
+        ref,
+        target: await imports.beginImport(this.#layout, ref),
+      })),
     commit: (_ctx, ref) =>
       this.#during(`import '${ref.volname}'`, () => imports.commitImport(this.#layout, ref)),
     abort: (_ctx, ref) =>

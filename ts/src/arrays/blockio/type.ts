@@ -59,6 +59,7 @@ export const blockioType: StorageType = {
   featureRequires: { snapshot: "reflink", clone: "reflink" },
   streams: { raw: { "raw+size": "service" }, subvol: { "tar+size": "directory" } },
   blockdev: { driver: "file" },
+  arrayNames: false,
   needsFsfreeze: true,
   needsDeactivation: false,
   naming: {

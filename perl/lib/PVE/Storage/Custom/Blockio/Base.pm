@@ -115,7 +115,7 @@ my sub clean_volname($class, $volname) {
 # The name of a volume that was made for a guest.
 my sub made_volname($class, $result, $vmid) {
     my ($volname, $volume) = clean_volname($class, fields($result, 'result')->{volname});
-    refuse_invalid("owner of volume '$volname'") if $volume->{vmid} != $vmid;
+    refuse_invalid("owner of volume '$volname'") if ($volume->{vmid} // 0) != $vmid;
     return ($volname, $volume);
 }
 
@@ -261,10 +261,16 @@ my sub local_path($class, $scfg, $volname, $storeid, $snapname) {
     my $path = PVE::Storage::Custom::Blockio::Volname::path(
         entry($class)->{grammar}, $volume, $snapname, $value_of,
     );
+    if (!defined($path)) {
+        my $args = { volname => $volname, snap => $snapname };
+        my $result = call($class, $value_of->('storeid'), $scfg, 'path', $args);
+        $path = clean_path(fields($result, 'result')->{path}, 'device path');
+    }
     return ($path, $volume->{vmid}, $volume->{vtype});
 }
 
-# Without I/O: PVE asks for paths of volumes that are not active or do not exist yet.
+# Without I/O wherever the name tells the path: PVE asks for paths of volumes that are not active or do not
+# exist yet.
 sub path($class, $scfg, $volname, $storeid = undef, $snapname = undef, @) {
     return $class->SUPER::filesystem_path($scfg, $volname, $snapname)
         if delegated($class, $volname);
@@ -308,7 +314,10 @@ sub alloc_image($class, $storeid, $scfg, $vmid, $fmt, $name, $size_kib, @) {
     my $result = call($class, $storeid, $scfg, 'alloc_image', $args);
     my ($volname, $volume) = made_volname($class, $result, $vmid);
     refuse_invalid("name: '$volume->{name}' instead of '$name'")
-        if defined($name) && $volume->{name} ne $name && $volume->{name} ne "$name.$fmt";
+        if defined($name)
+        && !entry($class)->{arrayNames}
+        && $volume->{name} ne $name
+        && $volume->{name} ne "$name.$fmt";
     return $volname;
 }
 
@@ -356,7 +365,7 @@ sub list_images($class, $storeid, $scfg, $vmid = undef, $vollist = undef, $cache
     for my $item ($found->@*) {
         my ($volname, $volume) = clean_volname($class, fields($item, 'volume')->{volname});
         my $volid = "$storeid:$volname";
-        next if $wanted ? !$wanted->{$volid} : defined($vmid) && $volume->{vmid} != $vmid;
+        next if $wanted ? !$wanted->{$volid} : defined($vmid) && ($volume->{vmid} // 0) != $vmid;
 
         my $info = {
             volid => $volid,

@@ -16,7 +16,7 @@ my sub check_template($template, $what) {
     for my $key ($template =~ /\{([^{}]*)\}/g) {
         die "'$what' has the unknown placeholder '{$key}'\n"
             if $key !~ /\A(?:dir:[a-z]+|scfg:[a-z0-9_-]+|storeid|snap)\z/
-            && $key !~ /\A(?:vmid|name|format|basename|basevmid)\z/;
+            && $key !~ /\A(?:vmid|name|format|basename|basevmid|gid)\z/;
     }
     return $template;
 }
@@ -32,7 +32,7 @@ sub compile($entry) {
             die "volnames: a rule has no '$key'\n" if !length($rule->{$key} // '');
         }
         my $re = anchored($rule->{pattern});
-        for my $group (qw(vmid name), $rule->{format} eq '{format}' ? 'format' : ()) {
+        for my $group (qw(name), $rule->{format} eq '{format}' ? 'format' : ()) {
             die "volnames: a pattern has no group '$group'\n"
                 if $rule->{pattern} !~ /\(\?<$group>/;
         }
@@ -72,6 +72,7 @@ sub parse($grammar, $volname) {
             vtype => $rule->{vtype},
             name => $+{name},
             vmid => $+{vmid},
+            gid => $+{gid},
             basename => $+{basename},
             basevmid => $+{basevmid},
             isBase => $rule->{isBase},
@@ -86,8 +87,9 @@ sub path($grammar, $volume, $snapname, $value_of) {
     if (defined($snapname)) {
         ($snapname) = $snapname =~ /\A([A-Za-z0-9_][A-Za-z0-9_-]{0,99})\z/
             or die "invalid snapshot name\n";
-        $template = $grammar->{snapshotPath} // die "a snapshot has no path of its own\n";
+        $template = $grammar->{snapshotPath} // return;
     }
+    return if grep { exists($volume->{$_}) && !defined($volume->{$_}) } $template =~ /\{(\w+)\}/g;
     my $expand = sub ($key) {
         return $snapname // die "path of a volume asks for a snapshot\n" if $key eq 'snap';
         return $volume->{$key} // die "name has no '$key'\n" if exists($volume->{$key});
@@ -137,7 +139,7 @@ the name is not one of ours.
 
 =item path($grammar, $volume, $snapname, $value_of)
 
-The local path of a parsed volume or of its snapshot. C<$value_of> is asked for the placeholders
+The local path of a parsed volume or of its snapshot, nothing when the name alone does not tell it. C<$value_of> is asked for the placeholders
 C<dir:TYPE>, C<scfg:PROPERTY> and C<storeid>.
 
 =item has_feature($features, $feature, $volume, $snapname)
