@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { codeOf, during } from "../../common/errors.js";
+
+/** What the PVE cluster says of a guest; read from its file system, which every node sees alike. */
+export interface Guest {
+  /** The node that owns its configuration. */
+  readonly node: string;
+  /** Its lock, for instance `migrate` or `snapshot-delete`. */
+  readonly lock?: string;
+  /** What the HA manager says of it. */
+  readonly ha?: { readonly state: string; readonly node?: string };
+}
+
+/** A guest's state, and the cluster's name. The directory is that of the cluster file system, `/etc/pve`. */
+export class Cluster {
+  constructor(private readonly root = process.env["PVE_BLOCKIO_CLUSTER_DIR"] ?? "/etc/pve") {}
+
+  /** Undefined when no node has a configuration of it: a guest in the making, or one that is gone. */
+  async guest(vmid: number): Promise<Guest | undefined> {
+    return during(`read the state of guest ${vmid}`, async () => {
+      for (const node of await this.#nodes()) {
+        for (const kind of ["qemu-server", "lxc"]) {
+          const config = await readIfThere(join(this.root, "nodes", node, kind, `${vmid}.conf`));
+          if (config === undefined) continue;
+          const lock = /^lock: *(\S+)/m.exec(config.split(/^\[/m)[0] ?? "")?.[1];
+          const ha = await this.#ha(`${kind === "lxc" ? "ct" : "vm"}:${vmid}`);
+          return { node, ...(lock === undefined ? {} : { lock }), ...(ha ? { ha } : {}) };
+        }
+      }
+      return undefined;
+    });
+  }
+
+  /** The name of the cluster; undefined on a node that is in none. */
+  async name(): Promise<string | undefined> {
+    const config = await readIfThere(join(this.root, "corosync.conf"));
+    return /^\s*cluster_name:\s*(\S+)/m.exec(config ?? "")?.[1];
+  }
+
+  async #nodes(): Promise<string[]> {
+    return readdir(join(this.root, "nodes")).catch((error: unknown) => {
+      if (codeOf(error) === "absent") return [];
+      throw error;
+    });
+  }
+
+  async #ha(service: string): Promise<{ state: string; node?: string } | undefined> {
+    const text = await readIfThere(join(this.root, "ha", "manager_status"));
+    if (text === undefined || text.trim() === "") return undefined;
+    const status = JSON.parse(text) as {
+      service_status?: Record<string, { state?: string; node?: string }>;
+    };
+    const found = status.service_status?.[service];
+    if (found?.state === undefined) return undefined;
+    return { state: found.state, ...(found.node === undefined ? {} : { node: found.node }) };
+  }
+}
+
+async function readIfThere(path: string): Promise<string | undefined> {
+  return readFile(path, "utf8").catch((error: unknown) => {
+    if (codeOf(error) === "absent") return undefined;
+    throw error;
+  });
+}

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+import { fail } from "../../common/errors.js";
+import type { StorageType, VolnameRule } from "../contract.js";
+import { StorpoolDriver } from "./driver.js";
+import { nameRules } from "./grammar.js";
+import { tryParseName } from "./naming.js";
+import { parseShortName, shortNameRules } from "./request.js";
+import { parseSection, storpoolProperties } from "./schema.js";
+
+/** The disk number of a name, with or without global id, for a disk or a base. */
+function diskIndex(name: string): number | undefined {
+  const ref = tryParseName(name) ?? parseShortName(name);
+  return ref?.kind === "disk" || ref?.kind === "base" ? ref.disk : undefined;
+}
+
+/** StorPool clusters: volumes by global id, attached by StorPool's own client on the node. */
+export const storpoolType: StorageType = {
+  type: "storpool",
+  properties: storpoolProperties,
+  content: {
+    // `backup` is only accepted: sections of the vendor's plugin may have it, and PVE drops a section that it cannot read.
+    allowed: ["images", "rootdir", "iso", "backup", "none"],
+    default: ["images", "rootdir"],
+  },
+  formats: { allowed: ["raw"], default: "raw" },
+  alwaysShared: true,
+  base: null,
+  locking: "guest",
+  volnames: {
+    rules: [
+      ...nameRules.map(({ pattern, vtype, isBase, format }): VolnameRule => ({ pattern, vtype, isBase, format })),
+      ...shortNameRules,
+    ],
+  },
+  path: "/dev/storpool-byid/{gid}",
+  snapshotPath: null,
+  features: {
+    snapshot: { current: ["raw"] },
+    clone: { base: ["raw"], snap: ["raw"] },
+    template: { current: ["raw"] },
+    copy: { base: ["raw"], current: ["raw"], snap: ["raw"] },
+    sparseinit: { base: ["raw"], current: ["raw"] },
+    rename: { current: ["raw"] },
+  },
+  featureRequires: {},
+  streams: { raw: { "raw+size": "service" } },
+  blockdev: { driver: "host_device" },
+  arrayNames: true,
+  needsFsfreeze: true,
+  needsDeactivation: true,
+  naming: {
+    diskName: (vmid, _format, index) => `vm-${vmid}-disk-${index}.raw`,
+    volname: (_vmid, name) => name,
+    baseName: (ref) => `base-${ref.vmid}-disk-${diskIndex(ref.name) ?? 0}.raw`,
+    diskIndex,
+  },
+  createDriver(scfg, environment) {
+    try {
+      return new StorpoolDriver(parseSection(scfg, environment.storeid), environment);
+    } catch (error) {
+      const text = error instanceof Error ? error.message : String(error);
+      throw fail("invalid", `storage '${environment.storeid}': ${text}; correct it with pvesm set`, error);
+    }
+  },
+};
