@@ -7,6 +7,7 @@ import { list } from "./list.js";
 import { type Command, helpOf, parseCommand } from "./options.js";
 import { print, say } from "./output.js";
 import { serve } from "./serve.js";
+import { sim } from "./sim.js";
 import { status } from "./status.js";
 import { Interrupted } from "./stream.js";
 import { version } from "./version.js";
@@ -24,7 +25,7 @@ const manifest: Command = {
   },
 };
 
-const commands: readonly Command[] = [serve, exportCommand, importCommand, call, list, status, manifest];
+const commands: readonly Command[] = [serve, exportCommand, importCommand, call, list, status, sim, manifest];
 
 function overview(): string {
   const shown = commands.filter((command) => !command.hidden);

@@ -10,9 +10,11 @@ export interface Option {
   readonly help: string;
   /** Placeholder of the value in the help. */
   readonly value?: string;
+  /** May be given more than once. */
+  readonly multiple?: boolean;
 }
 
-export type Values = Record<string, string | boolean | undefined>;
+export type Values = Record<string, string | boolean | readonly string[] | undefined>;
 
 export interface Command {
   readonly name: string;
@@ -48,10 +50,20 @@ export function text(values: Values, name: string): string | undefined {
   return typeof value === "string" ? value : undefined;
 }
 
+/** The values of a string option that may be given more than once. */
+export function texts(values: Values, name: string): readonly string[] {
+  const value = values[name];
+  return typeof value === "object" ? value : [];
+}
+
 /** A number of bytes or bytes per second, with an optional K, M, G or T (powers of 1024); throws `invalid`. */
 export function bytes(values: Values, name: string): bigint | undefined {
   const value = text(values, name);
-  if (value === undefined) return undefined;
+  return value === undefined ? undefined : bytesOf(name, value);
+}
+
+/** The same for a value that was split off. */
+export function bytesOf(name: string, value: string): bigint {
   const match = /^([1-9][0-9]{0,15})([KMGT]?)$/.exec(value);
   if (!match?.[1])
     throw fail("invalid", `--${name} '${value}' is not a number of bytes such as 52428800 or 50M`);
@@ -64,7 +76,8 @@ export function parseCommand(
   args: readonly string[],
 ): { values: Values; operands: string[] } {
   const options: ParseArgsConfig["options"] = { help: { type: "boolean", short: "h" } };
-  for (const [name, option] of Object.entries(command.options)) options[name] = { type: option.type };
+  for (const [name, { type, multiple = false }] of Object.entries(command.options))
+    options[name] = { type, multiple };
   try {
     const parsed = parseArgs({ args: [...args], options, allowPositionals: true, strict: true });
     return { values: parsed.values as Values, operands: parsed.positionals };

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+import { execFile } from "node:child_process";
+import { readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
+import { constants, open } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { promisify } from "node:util";
+
+const run = promisify(execFile);
+const losetup = "/sbin/losetup";
+
+async function call(...args: string[]): Promise<string> {
+  const { stdout } = await run(losetup, args, { env: { LC_ALL: "C" }, timeout: 30_000 });
+  return stdout.trim();
+}
+
+/** Puts a loop device over a file and says which, such as `/dev/loop3`. */
+export async function attachLoop(file: string, readOnly: boolean): Promise<string> {
+  const device = await call("--find", "--show", ...(readOnly ? ["--read-only"] : []), "--", file);
+  // Not every file system can: the data is the same then, through the page cache.
+  await call("--direct-io=on", "--", device).catch(() => undefined);
+  return device;
+}
+
+/** Tells a loop device that its file has another size. */
+export async function resizeLoop(device: string): Promise<void> {
+  await call("--set-capacity", "--", device);
+}
+
+/**
+ * Takes a loop device from its file. One that somebody has open goes when the last one closes it, and works until
+ * then: the kernel knows no way to cut it off. Says whether it is gone.
+ */
+export async function detachLoop(device: string, file: string): Promise<boolean> {
+  if (backingOf(basename(device)) !== file) return true;
+  await call("--detach", "--", device);
+  for (let n = 0; n < 20; n++) {
+    if (backingOf(basename(device)) !== file) return true;
+    await sleep(10);
+  }
+  return false;
+}
+
+/** Loop devices over files of a directory, also deleted ones, with the file. */
+export function loopsOver(dir: string): { device: string; file: string }[] {
+  const found: { device: string; file: string }[] = [];
+  for (const name of readdirSync("/sys/block")) {
+    const file = name.startsWith("loop") ? backingOf(name) : undefined;
+    if (file?.startsWith(`${dir}/`)) found.push({ device: `/dev/${name}`, file });
+  }
+  return found;
+}
+
+/** Bytes of a loop device. */
+export function loopSize(device: string): number {
+  return Number(readFileSync(join("/sys/block", basename(device), "size"), "utf8")) * 512;
+}
+
+/** The file under a loop device; the kernel marks one that was removed or replaced meanwhile. */
+function backingOf(name: string): string | undefined {
+  try {
+    const shown = readFileSync(join("/sys/block", name, "loop/backing_file"), "utf8").trimEnd();
+    return shown.replace(/ \(deleted\)$/, "");
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * Does somebody have a device open? The exclusive open finds mounts and devices stacked on it, which have no
+ * descriptor; everybody else, QEMU for one, has one.
+ */
+export async function isDeviceOpen(device: string): Promise<boolean> {
+  try {
+    await (await open(device, constants.O_RDONLY | constants.O_EXCL)).close();
+  } catch (error) {
+    if ((error as { code?: string }).code === "EBUSY") return true;
+    throw error;
+  }
+  const { rdev } = statSync(device);
+  return processIds().some((pid) => hasOpen(pid, rdev));
+}
+
+function processIds(): string[] {
+  return readdirSync("/proc").filter((name) => /^[0-9]+$/.test(name));
+}
+
+function hasOpen(pid: string, rdev: number): boolean {
+  const dir = join("/proc", pid, "fd");
+  let names: string[];
+  try {
+    names = readdirSync(dir);
+  } catch {
+    return false;
+  }
+  return names.some((name) => {
+    try {
+      const path = join(dir, name);
+      if (!readlinkSync(path).startsWith("/")) return false;
+      const found = statSync(path);
+      return found.isBlockDevice() && found.rdev === rdev;
+    } catch {
+      // Closed or ended meanwhile.
+      return false;
+    }
+  });
+}

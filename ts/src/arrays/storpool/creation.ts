@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+import { randomUUID } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Context } from "../../common/context.js";
+import { fail, wrap } from "../../common/errors.js";
+import { isLostReply } from "./answer.js";
+import type { GroupSnapshot, StorpoolClient, VolumeSource } from "./client.js";
+import { requestTag, type Tags, tag } from "./tags.js";
+
+/** How a creation is sent, looked for and taken back. `request` is unique for each attempt. */
+export interface CreationSteps<T> {
+  /** Operation and object, for messages. */
+  readonly what: string;
+  /** Sends the command once, marked with `request`. */
+  create(request: string): Promise<T>;
+  /** What the command marked with `request` has made; undefined when there is nothing. */
+  find(request: string): Promise<T | undefined>;
+  /** Deletes what an earlier attempt made after all. */
+  discard(made: T): Promise<void>;
+}
+
+export interface CreationOptions {
+  /** Told before each attempt, so that what a dying process leaves can be found by its {@link requestTag}. */
+  readonly remember?: ((request: string) => void) | undefined;
+  /** Pauses between looking for what a lost reply was about, in milliseconds. */
+  readonly looksMs?: readonly number[];
+}
+
+const attempts = 3;
+/** A command whose reply was lost may still be under way when it is looked for. */
+const defaultLooksMs = [0, 1_000, 3_000];
+
+/**
+ * Makes something exactly once, although replies may be lost: what a lost reply was about is looked for by its mark and
+ * taken over; only when it is not there the command is sent again, under a new mark. What turns up late is discarded.
+ *
+ * @throws what `create` throws; `unreachable` when it stays unknown whether there is something, naming its mark.
+ */
+export async function createOnce<T>(
+  ctx: Context,
+  steps: CreationSteps<T>,
+  options: CreationOptions = {},
+): Promise<T> {
+  const lost: string[] = [];
+  for (let round = 1; ; round++) {
+    const request = randomUUID();
+    options.remember?.(request);
+    let made: T;
+    try {
+      made = await steps.create(request);
+    } catch (error) {
+      if (!isLostReply(error)) throw error;
+      lost.push(request);
+      ctx.log.warn("the reply to a creation was lost, looking for its result", { error, request });
+      const found = await look(ctx, steps, lost, options.looksMs ?? defaultLooksMs);
+      if (found !== undefined) return found;
+      if (round >= attempts) {
+        throw fail("unreachable", `${steps.what}: no reply in ${attempts} attempts; ${advice(lost)}`, error);
+      }
+      continue;
+    }
+    await discardLate(ctx, steps, lost);
+    return made;
+  }
+}
+
+/** Looks several times for what any of the attempts made; the first counts, others are discarded. */
+async function look<T>(
+  ctx: Context,
+  steps: CreationSteps<T>,
+  lost: readonly string[],
+  looksMs: readonly number[],
+): Promise<T | undefined> {
+  try {
+    for (const pause of looksMs) {
+      await sleep(pause, undefined, { signal: ctx.signal });
+      for (const [index, request] of lost.entries()) {
+        const found = await steps.find(request);
+        if (found === undefined) continue;
+        await discardLate(ctx, steps, lost.slice(index + 1));
+        return found;
+      }
+    }
+    return undefined;
+  } catch (error) {
+    const { code, message } = wrap(error, steps.what);
+    // An abort has no code of ours; and that the search failed says nothing about what is searched.
+    const reported = ctx.signal.aborted ? "timeout" : code === "auth" ? code : "unreachable";
+    throw fail(
+      reported,
+      `${steps.what}: its reply was lost and looking failed (${message}); ${advice(lost)}`,
+    );
+  }
+}
+
+async function discardLate<T>(ctx: Context, steps: CreationSteps<T>, lost: readonly string[]): Promise<void> {
+  for (const request of lost) {
+    try {
+      const late = await steps.find(request);
+      if (late !== undefined) await steps.discard(late);
+    } catch (error) {
+      ctx.log.warn(`${steps.what}: a second copy may be left; ${advice([request])}`, { error });
+    }
+  }
+}
+
+function advice(requests: readonly string[]): string {
+  return `look for objects with tag ${requestTag}=${requests.join(" or ")}`;
+}
+
+/** Makes a volume exactly once and gives its global id. */
+export function makeVolume(
+  client: StorpoolClient,
+  ctx: Context,
+  source: VolumeSource,
+  tags: Tags,
+  options?: CreationOptions,
+): Promise<string> {
+  return createOnce(
+    ctx,
+    {
+      what: "create volume",
+      create: (request) => client.createVolume(ctx, source, { ...tags, [requestTag]: request }),
+      find: async (request) =>
+        (await client.volumes(ctx)).find((row) => tag(row.tags, requestTag) === request)?.gid,
+      discard: async (gid) => void (await client.deleteVolume(ctx, gid)),
+    },
+    options,
+  );
+}
+
+/** Makes a snapshot exactly once and gives its global id. */
+export function makeSnapshot(
+  client: StorpoolClient,
+  ctx: Context,
+  gid: string,
+  tags: Tags,
+  options?: CreationOptions,
+): Promise<string> {
+  return createOnce(
+    ctx,
+    {
+      what: `snapshot volume ${gid}`,
+      create: (request) => client.snapshotVolume(ctx, gid, { ...tags, [requestTag]: request }),
+      find: async (request) => (await snapshotsOf(client, ctx, request))[0]?.gid,
+      discard: async (made) => void (await client.deleteSnapshot(ctx, made)),
+    },
+    options,
+  );
+}
+
+/** Makes snapshots of several volumes at one instant, exactly once. `pve-snap-v` must be among the tags of each. */
+export function makeGroupSnapshot(
+  client: StorpoolClient,
+  ctx: Context,
+  volumes: readonly { readonly gid: string; readonly tags: Tags }[],
+  options?: CreationOptions,
+): Promise<GroupSnapshot> {
+  return createOnce<GroupSnapshot>(
+    ctx,
+    {
+      what: `snapshot volumes ${volumes.map(({ gid }) => gid).join(", ")}`,
+      create: (request) =>
+        client.groupSnapshot(
+          ctx,
+          volumes.map(({ gid, tags }) => ({ gid, tags: { ...tags, [requestTag]: request } })),
+        ),
+      find: async (request) => {
+        const rows = await snapshotsOf(client, ctx, request);
+        const found = rows.map((row) => ({ gid: row.gid, volumeGid: tag(row.tags, "pve-snap-v") ?? "" }));
+        return found.length === 0 ? undefined : found;
+      },
+      discard: async (made) => {
+        for (const { gid } of made) await client.deleteSnapshot(ctx, gid);
+      },
+    },
+    options,
+  );
+}
+
+async function snapshotsOf(client: StorpoolClient, ctx: Context, request: string) {
+  return (await client.snapshots(ctx)).filter((row) => !row.deleted && tag(row.tags, requestTag) === request);
+}

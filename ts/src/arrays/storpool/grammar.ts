@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+/** What a volume name can stand for. */
+export type NameKind = "disk" | "base" | "snap" | "state" | "cloudinit" | "img" | "iso";
+
+/** One rule of the grammar. */
+export interface NameRule {
+  readonly kind: NameKind;
+  /**
+   * Only what Perl and JavaScript have in common. Named groups: `name` always (the whole name); `vmid`, `gid`, `disk`,
+   * `snap`, `parent` (global id of the snapshotted volume) and `comment` where the name has them.
+   */
+  readonly pattern: string;
+  readonly vtype: "images" | "iso";
+  readonly isBase: boolean;
+  readonly format: "raw";
+}
+
+const id = "[a-z0-9]+\\.[a-z0-9]+\\.[a-z0-9]+";
+const gid = `(?<gid>${id})`;
+const vmid = "(?<vmid>[1-9][0-9]{2,8})";
+const disk = "(?<disk>0|[1-9][0-9]{0,8})";
+/** PVE's rule for snapshot names, and the dot that names of the published format may have inside. */
+const snap = "(?<snap>[A-Za-z][A-Za-z0-9_.-]{0,38}[A-Za-z0-9_-])";
+/** What tag values may contain; greedy, so that the last `-sp-` counts. */
+const comment = "(?<comment>[A-Za-z0-9_.:-]{1,199})";
+
+function rule(kind: NameKind, body: string, options: { vtype?: "iso"; isBase?: boolean } = {}): NameRule {
+  return {
+    kind,
+    pattern: `^(?<name>${body})$`,
+    vtype: options.vtype ?? "images",
+    isBase: options.isBase ?? false,
+    format: "raw",
+  };
+}
+
+/** The names of the published format, in the order in which they are tried. */
+export const nameRules: readonly NameRule[] = [
+  rule("iso", `${comment}-sp-${gid}\\.iso`, { vtype: "iso" }),
+  rule("img", `img-${comment}-sp-${gid}\\.raw`),
+  rule("snap", `snap-${vmid}-disk-${disk}-${snap}-p-(?<parent>${id})-sp-${gid}\\.raw`),
+  rule("state", `snap-${vmid}-state-${snap}-sp-${gid}\\.raw`),
+  rule("base", `base-${vmid}-disk-${disk}-sp-${gid}\\.raw`, { isBase: true }),
+  rule("disk", `vm-${vmid}-disk-${disk}-sp-${gid}\\.raw`),
+  rule("cloudinit", `vm-${vmid}-cloudinit-sp-${gid}\\.raw`),
+  rule("cloudinit", `vm-${vmid}-cloudinit\\.raw`),
+];
+
+/** A global id alone. */
+export const gidPattern: RegExp = new RegExp(`^${id}$`);
+/** Names that PVE asks for when it has a volume made; only these two decide what is made. */
+export const requestPatterns: { readonly state: RegExp; readonly cloudinit: RegExp } = {
+  state: new RegExp(`^vm-${vmid}-state-${snap}$`),
+  cloudinit: new RegExp(`^vm-${vmid}-cloudinit$`),
+};

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+import { setTimeout as sleep } from "node:timers/promises";
+import { Pool } from "undici";
+import type { Context } from "../../common/context.js";
+import { type BlockioError, codeOf, fail } from "../../common/errors.js";
+import { arrayError, LostReply } from "./answer.js";
+import { attempt, type Outcome, type Request } from "./attempt.js";
+import type { Secret } from "./secret.js";
+
+/** Limits of requests, in milliseconds; the defaults are for real arrays. */
+export interface TransportLimits {
+  readonly connectMs: number;
+  readonly queryMs: number;
+  readonly commandMs: number;
+  /** Pauses before the second and further attempts. */
+  readonly pausesMs: readonly number[];
+}
+
+export const defaultLimits: TransportLimits = {
+  connectMs: 5_000,
+  queryMs: 30_000,
+  commandMs: 60_000,
+  pausesMs: [1_000, 2_000, 4_000, 8_000],
+};
+
+/**
+ * When a request may be sent again. `query`: after any failure of the transport. `repeatable`: a command that may also
+ * be repeated after its reply was lost. `once`: a command whose lost reply is a {@link LostReply}. All of them are
+ * repeated when nothing was sent, and when StorPool says that its error is passing.
+ */
+export type Repeat = "query" | "repeatable" | "once";
+
+/** What to send; `what` names operation and object in errors. */
+export interface Call {
+  readonly what: string;
+  readonly path: string;
+  readonly repeat: Repeat;
+  /** Makes it a command. */
+  readonly body?: unknown;
+  /** Milliseconds for one attempt, instead of the usual ones. */
+  readonly limitMs?: number;
+  /** The reply comes only when something has happened: such calls do not take connections from others. */
+  readonly waits?: boolean;
+}
+
+const prefix = "/ctrl/1.0/";
+/** The list of all volumes with their tags is the largest reply; beyond this it is not one. */
+const maxReplyBytes = 256 << 20;
+
+/** StorPool's API over HTTP: keep-alive connections, limits, retries, typed errors. */
+export class Transport {
+  readonly #quick: Pool;
+  readonly #waiting: Pool;
+  readonly #token: Secret;
+  readonly #limits: TransportLimits;
+  readonly #where: string;
+
+  constructor(
+    endpoint: { readonly host: string; readonly port: number; readonly token: Secret },
+    limits: Partial<TransportLimits> = {},
+  ) {
+    this.#limits = { ...defaultLimits, ...limits };
+    this.#token = endpoint.token;
+    const host = endpoint.host.includes(":") ? `[${endpoint.host}]` : endpoint.host;
+    this.#where = `${host}:${endpoint.port}`;
+    const options = {
+      connect: { timeout: this.#limits.connectMs },
+      pipelining: 1,
+      // Each attempt has its own limit, also the long ones.
+      headersTimeout: 0,
+      bodyTimeout: 0,
+      maxResponseSize: maxReplyBytes,
+    };
+    this.#quick = new Pool(`http://${this.#where}`, { ...options, connections: 4 });
+    this.#waiting = new Pool(`http://${this.#where}`, { ...options, connections: 8 });
+  }
+
+  /**
+   * Sends a request until there is a reply or no further attempt makes sense; gives the reply's `data`.
+   *
+   * @throws `unreachable`, `timeout` when nothing is known, for commands that were sent as {@link LostReply}; otherwise
+   *   what StorPool answered, as an ArrayError.
+   */
+  async call(ctx: Context, call: Call): Promise<unknown> {
+    const isQuery = call.body === undefined;
+    const request: Request = {
+      method: isQuery ? "GET" : "POST",
+      path: prefix + call.path,
+      ...(isQuery ? {} : { body: JSON.stringify(call.body) }),
+      limitMs: call.limitMs ?? (isQuery ? this.#limits.queryMs : this.#limits.commandMs),
+    };
+    const pool = call.waits ? this.#waiting : this.#quick;
+    let lost = false;
+    for (let round = 0; ; round++) {
+      const outcome = await attempt(pool, this.#token, request, ctx.signal);
+      if (outcome.kind === "data") return outcome.data;
+      lost ||= !isQuery && mayHaveWorked(outcome);
+      const error = this.#errorOf(outcome, call, lost, ctx.signal);
+      const pause = this.#limits.pausesMs[round];
+      if (pause === undefined || !mayRepeat(outcome, call.repeat)) {
+        throw error;
+      }
+      ctx.log.warn("request to StorPool failed, trying again", { error, pauseMs: pause });
+      try {
+        await sleep(pause, undefined, { signal: ctx.signal });
+      } catch {
+        throw this.#interrupted(error, lost, ctx.signal);
+      }
+    }
+  }
+
+  /** Ends all connections; requests under way fail. */
+  async close(): Promise<void> {
+    await Promise.all([this.#quick.destroy(), this.#waiting.destroy()]);
+  }
+
+  #errorOf(outcome: Exclude<Outcome, { kind: "data" }>, call: Call, lost: boolean, signal: AbortSignal) {
+    const { what } = call;
+    const at = `StorPool at ${this.#where}`;
+    const text = (problem: string) =>
+      this.#token.scrub(
+        lost && call.repeat !== "query"
+          ? `${what}: ${problem}, and the change may have been made; look at the object, then repeat`
+          : `${what}: ${problem}; check the network and SP_API_HTTP_HOST in /etc/storpool.conf`,
+      );
+    const unknown = (code: "unreachable" | "timeout", problem: string) =>
+      lost ? new LostReply(code, text(problem)) : fail(code, text(problem));
+    switch (outcome.kind) {
+      case "error": {
+        const { name, descr, transient } = outcome.answer;
+        const clean = { name: this.#token.scrub(name), descr: this.#token.scrub(descr), transient };
+        return arrayError(what, clean, lost);
+      }
+      case "garbled":
+        if (outcome.unknown && !lost) {
+          return fail("unsupported", text(`${at} does not know this request (${outcome.reason})`));
+        }
+        return unknown("unreachable", `${at} does not answer as StorPool does (${outcome.reason})`);
+      case "refused":
+        return unknown("unreachable", `no connection to ${at} (${outcome.reason})`);
+      case "lost":
+        return unknown(
+          outcome.timeout ? "timeout" : "unreachable",
+          `no answer from ${at} (${outcome.reason})`,
+        );
+      case "aborted":
+        return this.#interrupted(fail("timeout", `${what}: not finished`), lost, signal);
+    }
+  }
+
+  /** The caller has no time left; the last error says what was in the way. */
+  #interrupted(last: BlockioError, lost: boolean, signal: AbortSignal): BlockioError {
+    const reason: unknown = signal.reason;
+    const code = codeOf(reason) === "internal" ? "timeout" : codeOf(reason);
+    const why = reason instanceof Error ? reason.message : "no time left";
+    const message = this.#token.scrub(`${last.message} (gave up: ${why})`);
+    return lost ? new LostReply(code, message) : fail(code, message);
+  }
+}
+
+function mayHaveWorked(outcome: Outcome): boolean {
+  return (
+    outcome.kind === "lost" || outcome.kind === "garbled" || (outcome.kind === "aborted" && outcome.sent)
+  );
+}
+
+function mayRepeat(outcome: Exclude<Outcome, { kind: "data" }>, repeat: Repeat): boolean {
+  switch (outcome.kind) {
+    case "refused":
+      return true;
+    case "error":
+      return outcome.answer.transient;
+    case "lost":
+      return repeat !== "once";
+    case "garbled":
+      return repeat !== "once" && !outcome.final;
+    case "aborted":
+      return false;
+  }
+}
