@@ -3,7 +3,8 @@ import type { VolnameRule } from "../contract.js";
 
 /** A volume that is asked for, or looked for, without its global id. */
 export type Request =
-  | { readonly kind: "disk" | "base"; readonly vmid: number; readonly disk: number }
+  | { readonly kind: "disk"; readonly vmid: number; readonly disk: number }
+  | { readonly kind: "base"; readonly vmid: number; readonly disk: number }
   | { readonly kind: "state"; readonly vmid: number; readonly snap: string }
   | { readonly kind: "cloudinit"; readonly vmid: number }
   /** A name that the published format has no place for: it becomes a disk with a number. */
@@ -17,7 +18,10 @@ const forms = [
   { kind: "base", body: `base-${vmid}-disk-${disk}` },
   { kind: "state", body: `vm-${vmid}-state-(?<snap>[A-Za-z][A-Za-z0-9_-]{0,38}[A-Za-z0-9_-])` },
   { kind: "cloudinit", body: `vm-${vmid}-cloudinit` },
-  { kind: "other", body: `vm-${vmid}-(?!(?:disk|state|cloudinit)-?)(?!.*-sp-)[A-Za-z0-9][A-Za-z0-9_.-]{0,99}` },
+  {
+    kind: "other",
+    body: `vm-${vmid}-(?!(?:disk|state|cloudinit)-?)(?!.*-sp-)[A-Za-z0-9][A-Za-z0-9_.-]{0,99}`,
+  },
 ] as const;
 
 const parsers = forms.map(({ kind, body }) => ({ kind, pattern: new RegExp(`^${body}(?:\\.raw)?$`) }));

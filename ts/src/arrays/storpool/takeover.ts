@@ -29,7 +29,12 @@ const beside: Takeover = { detachOthers: false, force: false };
  *
  * Throws `refused` and `busy`.
  */
-export function takeover(what: string, node: string, guest: Guest | undefined, holders: readonly Holder[]): Takeover {
+export function takeover(
+  what: string,
+  node: string,
+  guest: Guest | undefined,
+  holders: readonly Holder[],
+): Takeover {
   // Without a configuration nobody can tell who is right.
   if (guest === undefined) return beside;
   if (guest.lock === "migrate" || guest.ha?.state === "migrate") return beside;

@@ -28,7 +28,9 @@ export const storpoolType: StorageType = {
   locking: "guest",
   volnames: {
     rules: [
-      ...nameRules.map(({ pattern, vtype, isBase, format }): VolnameRule => ({ pattern, vtype, isBase, format })),
+      ...nameRules.map(
+        ({ pattern, vtype, isBase, format }): VolnameRule => ({ pattern, vtype, isBase, format }),
+      ),
       ...shortNameRules,
     ],
   },

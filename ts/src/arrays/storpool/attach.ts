@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Context } from "../../common/context.js";
+import { fail } from "../../common/errors.js";
+import { ArrayError } from "./answer.js";
+import type { Reassign } from "./client.js";
+import type { Cluster } from "./guest.js";
+import type { Found } from "./objects.js";
+import type { StorpoolObject } from "./schemas.js";
+import type { Session } from "./session.js";
+import { takeover } from "./takeover.js";
+
+/** Seconds that StorPool may take until the client has the device. */
+const attachTimeout = 30;
+/** A device that is just being closed: how often and how long to wait, in milliseconds. */
+const closing = { times: 10, pauseMs: 200 };
+
+/** Attaches a snapshot for reading. */
+export async function attachSnapshot(session: Session, ctx: Context, gid: string): Promise<void> {
+  const { client, config } = session;
+  const mine = (await client.attachments(ctx)).some((row) => row.gid === gid && row.client === config.ourId);
+  if (mine) return;
+  await client.reassignWait(ctx, [{ snapshot: gid, ro: [config.ourId] }], attachTimeout);
+}
+
+/** Attaches a volume for reading and writing, by the rules of {@link takeover}. */
+export async function attachVolume(
+  session: Session,
+  ctx: Context,
+  found: Found,
+  node: string,
+  cluster: Cluster,
+): Promise<void> {
+  const { client, config } = session;
+  const { gid } = found.ref;
+  const rows = (await client.attachments(ctx)).filter((row) => row.gid === gid);
+  const mine = rows.find((row) => row.client === config.ourId);
+  const others = rows.filter((row) => row.client !== config.ourId);
+  const guest = "vmid" in found.ref ? await cluster.guest(found.ref.vmid) : undefined;
+  const states = others.length > 0 ? (await client.services(ctx)).clients : new Map<number, string>();
+  const decision = takeover(
+    `'${found.name}'`,
+    node,
+    guest,
+    // What StorPool does not know to be down may be doing I/O.
+    others.map((row) => ({ client: row.client, running: states.get(row.client) !== "down" })),
+  );
+  const detach = decision.detachOthers ? others.map((row) => row.client) : [];
+  if (mine?.rights === "rw" && detach.length === 0) return;
+  const entry: Reassign = {
+    volume: gid,
+    rw: [config.ourId],
+    ...(detach.length > 0 ? { detach, force: decision.force } : {}),
+  };
+  await client.reassignWait(ctx, [entry], attachTimeout);
+}
+
+/** Detaches an object from this node; from no other. Throws `busy` while it is open here. */
+export async function detach(session: Session, ctx: Context, object: StorpoolObject): Promise<void> {
+  const { client, config } = session;
+  const { gid } = object;
+  const rows = await client.attachments(ctx);
+  if (!rows.some((row) => row.gid === gid && row.client === config.ourId)) return;
+  const what = object.type === "volume" ? { volume: gid } : { snapshot: gid };
+  for (let round = 1; ; round++) {
+    try {
+      await client.reassignWait(ctx, [{ ...what, detach: [config.ourId] }], attachTimeout);
+      return;
+    } catch (error) {
+      if (!(error instanceof ArrayError) || !error.open || round >= closing.times) throw error;
+      await sleep(closing.pauseMs, undefined, { signal: ctx.signal });
+    }
+  }
+}
+
+/** Detaches an object from this node; throws `busy` when another one has it. */
+export async function detachAll(session: Session, ctx: Context, object: StorpoolObject): Promise<void> {
+  const { client, config } = session;
+  const others = (await client.attachments(ctx)).filter(
+    (row) => row.gid === object.gid && row.client !== config.ourId,
+  );
+  if (others.length > 0) {
+    const clients = others.map((row) => row.client).join(", ");
+    throw fail(
+      "busy",
+      `${object.type} ${object.gid} is attached to client ${clients}; deactivate it there first`,
+    );
+  }
+  await detach(session, ctx, object);
+}

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+import type { Context, Host } from "../../common/context.js";
+import { BlockioError, fail, wrap } from "../../common/errors.js";
+import type { Bytes } from "../../common/size.js";
+import type {
+  Capabilities,
+  Capacity,
+  Connection,
+  Driver,
+  DriverEnvironment,
+  Snapshot,
+  Volume,
+  VolumeRef,
+} from "../contract.js";
+import { attachSnapshot, attachVolume, detach, detachAll } from "./attach.js";
+import { makeSnapshot } from "./creation.js";
+import { type Found, lookUp, snapshotOf, snapshotsOf, tryLookUp } from "./objects.js";
+import type { StorpoolSection } from "./schema.js";
+import type { StorpoolObject } from "./schemas.js";
+import { devicePath, type Session, Sessions } from "./session.js";
+import { buildTags, tag } from "./tags.js";
+import { Volumes } from "./volumes.js";
+
+const capabilities: Capabilities = {
+  snapshots: true,
+  linkedClones: true,
+  clonesDependOnBase: false,
+  rename: true,
+  rollbackToAny: true,
+  zeroedOnCreate: true,
+  atomicNames: true,
+  directories: false,
+};
+
+/** A StorPool cluster. Volumes are found by global id, owned by tags, and attached by StorPool's client on the node. */
+export class StorpoolDriver implements Driver {
+  readonly domain: string;
+  readonly #sessions: Sessions;
+  readonly #volumes: Volumes;
+
+  constructor(
+    private readonly section: StorpoolSection,
+    private readonly environment: DriverEnvironment,
+  ) {
+    this.domain = `storpool:${section.template}`;
+    this.#sessions = new Sessions(environment.storeid, environment.host.name);
+    this.#volumes = new Volumes(section, environment);
+  }
+
+  async capabilities(): Promise<Capabilities> {
+    return capabilities;
+  }
+
+  check(ctx: Context): Promise<void> {
+    return this.#use(
+      ctx,
+      "check",
+      async ({ client }) => void (await client.describeTemplate(ctx, this.section.template)),
+    );
+  }
+
+  capacity(ctx: Context): Promise<Capacity> {
+    const { template } = this.section;
+    return this.#use(ctx, "ask for the capacity", async ({ client }) => {
+      const found = (await client.templatesStatus(ctx)).find(({ name }) => name === template);
+      if (!found)
+        throw fail("absent", `StorPool tells no capacity of template '${template}'; check its name`);
+      const { capacity: total, free: available } = found;
+      return { total, available, used: total > available ? total - available : 0n };
+    });
+  }
+
+  identity(ctx: Context): Promise<string> {
+    return this.#use(ctx, "identify", async ({ config, owner }) =>
+      ["storpool", config.host, config.port, this.section.template, owner.slug].join(":"),
+    );
+  }
+
+  listVolumes(ctx: Context, vmid?: number): Promise<Volume[]> {
+    return this.#use(ctx, "list volumes", (session) => this.#volumes.list(session, ctx, vmid));
+  }
+
+  getVolume(ctx: Context, ref: VolumeRef): Promise<Volume> {
+    return this.#use(ctx, `look up '${ref.volname}'`, (session) => this.#volumes.get(session, ctx, ref));
+  }
+
+  createVolume(ctx: Context, ref: VolumeRef, size: Bytes): Promise<VolumeRef> {
+    return this.#use(ctx, `create '${ref.volname}'`, (session) =>
+      this.#volumes.create(session, ctx, ref, size),
+    );
+  }
+
+  deleteVolume(ctx: Context, ref: VolumeRef): Promise<boolean> {
+    return this.#use(ctx, `delete '${ref.volname}'`, (session) => this.#volumes.delete(session, ctx, ref));
+  }
+
+  resizeVolume(ctx: Context, ref: VolumeRef, size: Bytes): Promise<void> {
+    return this.#use(ctx, `resize '${ref.volname}'`, (session) =>
+      this.#volumes.resize(session, ctx, ref, size),
+    );
+  }
+
+  renameVolume(ctx: Context, from: VolumeRef, to: VolumeRef): Promise<VolumeRef> {
+    return this.#use(ctx, `rename '${from.volname}'`, (session) =>
+      this.#volumes.rename(session, ctx, from, to),
+    );
+  }
+
+  createSnapshot(ctx: Context, ref: VolumeRef, snap: string): Promise<void> {
+    return this.#use(ctx, `snapshot '${ref.volname}'`, async (session) => {
+      const volume = await lookUp(session, ctx, ref);
+      if (volume.ref.kind !== "disk") {
+        throw fail("unsupported", `'${volume.name}' is not a disk; only disks have snapshots`);
+      }
+      const { vmid, disk, gid: parentGid } = volume.ref;
+      if ((await snapshotsOf(session, ctx, parentGid, snap)).length > 0) {
+        throw fail("exists", `snapshot '${snap}' of '${volume.name}' already exists`);
+      }
+      const spec = { kind: "snap", vmid, disk, snap, parentGid } as const;
+      await makeSnapshot(
+        session.client,
+        ctx,
+        parentGid,
+        buildTags(session.owner, spec, this.section.extraTags),
+      );
+    });
+  }
+
+  deleteSnapshot(ctx: Context, ref: VolumeRef, snap: string): Promise<void> {
+    return this.#use(ctx, `delete snapshot '${snap}' of '${ref.volname}'`, async (session) => {
+      const volume = await tryLookUp(session, ctx, ref);
+      if (!volume) return;
+      for (const snapshot of await snapshotsOf(session, ctx, volume.ref.gid, snap)) {
+        await detachAll(session, ctx, snapshot);
+        await session.client.deleteSnapshot(ctx, snapshot.gid);
+      }
+    });
+  }
+
+  listSnapshots(ctx: Context, ref: VolumeRef): Promise<Snapshot[]> {
+    return this.#use(ctx, `list snapshots of '${ref.volname}'`, async (session) => {
+      const volume = await lookUp(session, ctx, ref);
+      return (await snapshotsOf(session, ctx, volume.ref.gid)).map(({ tags, gid, ctime }) => ({
+        name: tag(tags, "pve-snap") ?? gid,
+        id: gid,
+        timestamp: ctime,
+      }));
+    });
+  }
+
+  rollback(ctx: Context, ref: VolumeRef, snap: string): Promise<void> {
+    return this.#use(ctx, `roll back '${ref.volname}'`, async (session) => {
+      const volume = await lookUp(session, ctx, ref);
+      const snapshot = await snapshotOf(session, ctx, volume, snap);
+      await detachAll(session, ctx, volume.object);
+      await session.client.revert(ctx, volume.ref.gid, snapshot.gid);
+    });
+  }
+
+  cloneVolume(
+    ctx: Context,
+    source: VolumeRef,
+    snapshot: string | undefined,
+    target: VolumeRef,
+  ): Promise<VolumeRef> {
+    return this.#use(ctx, `clone '${source.volname}'`, (session) =>
+      this.#volumes.clone(session, ctx, source, snapshot, target),
+    );
+  }
+
+  makeBase(ctx: Context, from: VolumeRef, to: VolumeRef): Promise<VolumeRef> {
+    return this.#use(ctx, `make a base of '${from.volname}'`, (session) =>
+      this.#volumes.makeBase(session, ctx, from, to),
+    );
+  }
+
+  publish(ctx: Context, ref: VolumeRef, snapshot: string | undefined, host: Host): Promise<Connection> {
+    return this.#use(ctx, `attach '${ref.volname}'`, async (session) => {
+      const { found, object } = await target(session, ctx, ref, snapshot);
+      if (object.type === "snapshot") await attachSnapshot(session, ctx, object.gid);
+      else await attachVolume(session, ctx, found, host.name, this.#sessions.cluster);
+      return { kind: "device", path: devicePath(session.config, object.gid) };
+    });
+  }
+
+  unpublish(ctx: Context, ref: VolumeRef, snapshot: string | undefined, _host: Host): Promise<void> {
+    return this.#use(ctx, `detach '${ref.volname}'`, async (session) => {
+      const volume = await tryLookUp(session, ctx, ref);
+      if (!volume) return;
+      if (snapshot === undefined) return detach(session, ctx, volume.object);
+      for (const object of await snapshotsOf(session, ctx, volume.ref.gid, snapshot)) {
+        await detach(session, ctx, object);
+      }
+    });
+  }
+
+  locate(ctx: Context, ref: VolumeRef, snapshot: string | undefined): Promise<Connection> {
+    return this.#use(ctx, `find '${ref.volname}'`, async (session) => {
+      const { object } = await target(session, ctx, ref, snapshot);
+      return { kind: "device", path: devicePath(session.config, object.gid) };
+    });
+  }
+
+  async close(): Promise<void> {
+    await this.#sessions.close();
+  }
+
+  /** Runs `body` with a session; errors say what was done on which storage. */
+  async #use<T>(ctx: Context, what: string, body: (session: Session) => Promise<T>): Promise<T> {
+    const where = `${what} on storage '${this.environment.storeid}'`;
+    try {
+      return await this.#sessions.use(ctx, body);
+    } catch (error) {
+      if (error instanceof BlockioError) throw fail(error.code, `${where}: ${error.message}`, error);
+      throw wrap(error, where);
+    }
+  }
+}
+
+/** The object that a volume or its snapshot is. */
+async function target(
+  session: Session,
+  ctx: Context,
+  ref: VolumeRef,
+  snapshot: string | undefined,
+): Promise<{ found: Found; object: StorpoolObject }> {
+  const found = await lookUp(session, ctx, ref);
+  const object = snapshot === undefined ? found.object : await snapshotOf(session, ctx, found, snapshot);
+  return { found, object };
+}

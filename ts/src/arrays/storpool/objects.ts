@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+import type { Context } from "../../common/context.js";
+import { codeOf, fail } from "../../common/errors.js";
+import type { VolumeRef } from "../contract.js";
+import { encodeRecord, findCloudinit } from "./encode.js";
+import { type NameRef, objectTypeOf, tryParseName } from "./naming.js";
+import { parseShortName, type Request } from "./request.js";
+import type { StorpoolObject } from "./schemas.js";
+import type { Session } from "./session.js";
+import { ownership, tag } from "./tags.js";
+
+/** An object of this storage, and what its name says. */
+export interface Found {
+  readonly object: StorpoolObject;
+  readonly ref: NameRef & { readonly gid: string };
+  /** The whole PVE name. */
+  readonly name: string;
+}
+
+/** The object in its role, if it is one of this storage and its tags make a name. */
+export function recognise(session: Session, object: StorpoolObject): Found | undefined {
+  if (ownership(object.tags, session.owner) !== "ours") return undefined;
+  const encoded = encodeRecord(object);
+  return encoded.ok ? { object, ref: encoded.ref, name: encoded.name } : undefined;
+}
+
+/** The object of a volume. Throws `absent` when the array says that there is none of that name. */
+export async function lookUp(session: Session, ctx: Context, ref: VolumeRef): Promise<Found> {
+  const found = await tryLookUp(session, ctx, ref);
+  if (!found) throw fail("absent", `volume '${ref.volname}' does not exist; look it up with pvesm list`);
+  return found;
+}
+
+/** The object of a volume; undefined when the array says that there is none of that name. */
+export async function tryLookUp(session: Session, ctx: Context, ref: VolumeRef): Promise<Found | undefined> {
+  const name = tryParseName(ref.name);
+  if (name?.gid !== undefined) return byId(session, ctx, { ...name, gid: name.gid }, ref.name);
+  const request: Request | undefined =
+    name?.kind === "cloudinit" ? { kind: "cloudinit", vmid: name.vmid } : parseShortName(ref.name);
+  return request && byTags(session, ctx, request);
+}
+
+async function byId(
+  session: Session,
+  ctx: Context,
+  ref: NameRef & { readonly gid: string },
+  name: string,
+): Promise<Found | undefined> {
+  const { client } = session;
+  const object = await (objectTypeOf(ref.kind) === "volume"
+    ? client.volume(ctx, ref.gid)
+    : client.snapshot(ctx, ref.gid)
+  ).catch((error: unknown) => {
+    if (codeOf(error) === "absent") return undefined;
+    throw error;
+  });
+  const found = object && recognise(session, object);
+  // An object that was renamed is not there under its old name any more.
+  return found && (found.name === name || found.ref.kind === "cloudinit") ? found : undefined;
+}
+
+async function byTags(session: Session, ctx: Context, request: Request): Promise<Found | undefined> {
+  const { client, owner } = session;
+  switch (request.kind) {
+    case "cloudinit": {
+      const drive = findCloudinit(await client.volumes(ctx), owner, request.vmid);
+      return drive && recognise(session, drive);
+    }
+    case "disk":
+    case "state": {
+      const volumes = (await client.volumes(ctx)).map((object) => recognise(session, object));
+      return volumes.find((found) => found && matches(found.ref, request));
+    }
+    case "base": {
+      const snapshots = (await client.snapshots(ctx)).map((object) => recognise(session, object));
+      return snapshots.find((found) => found && matches(found.ref, request));
+    }
+    case "other":
+      return undefined;
+  }
+}
+
+/** Whether an object's name is what was asked for without global id. */
+export function matches(ref: NameRef, request: Request): boolean {
+  switch (request.kind) {
+    case "disk":
+    case "base":
+      return ref.kind === request.kind && ref.vmid === request.vmid && ref.disk === request.disk;
+    case "state":
+      return ref.kind === "state" && ref.vmid === request.vmid && ref.snap === request.snap;
+    case "cloudinit":
+      return ref.kind === "cloudinit" && ref.vmid === request.vmid;
+    case "other":
+      return false;
+  }
+}
+
+/** The snapshots of a volume, oldest first; of one name when that is given. */
+export async function snapshotsOf(
+  session: Session,
+  ctx: Context,
+  gid: string,
+  snapshot?: string,
+): Promise<StorpoolObject[]> {
+  return (await session.client.snapshots(ctx))
+    .filter(({ tags, deleted, name }) => {
+      const ours = ownership(tags, session.owner) === "ours" && tag(tags, "pve-snap-v") === gid;
+      const named = snapshot === undefined || tag(tags, "pve-snap") === snapshot;
+      return ours && named && !deleted && !name.startsWith("*");
+    })
+    .sort((a, b) => a.ctime - b.ctime || order(a.gid, b.gid));
+}
+
+/** Objects are numbered in the order of their making, to the base 36 or so. */
+function order(a: string, b: string): number {
+  return a.length - b.length || (a < b ? -1 : 1);
+}
+
+/** The one snapshot of that name. Throws `absent`, and `refused` when there are several. */
+export async function snapshotOf(
+  session: Session,
+  ctx: Context,
+  volume: Found,
+  snapshot: string,
+): Promise<StorpoolObject> {
+  const [only, second] = await snapshotsOf(session, ctx, volume.ref.gid, snapshot);
+  if (!only) throw fail("absent", `snapshot '${snapshot}' of '${volume.name}' does not exist`);
+  if (second) {
+    throw fail(
+      "refused",
+      `snapshot '${snapshot}' of '${volume.name}' exists twice (${only.gid}, ${second.gid}); delete the wrong one`,
+    );
+  }
+  return only;
+}

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+import { join } from "node:path";
+import type { Context } from "../../common/context.js";
+import { codeOf } from "../../common/errors.js";
+import { StorpoolClient } from "./client.js";
+import { loadConfig, type StorpoolConfig } from "./config.js";
+import { Cluster } from "./guest.js";
+import { clusterSlug, type Owner } from "./tags.js";
+import { Transport } from "./transport.js";
+
+/** Everything that one storage needs to talk to its array. */
+export interface Session {
+  readonly client: StorpoolClient;
+  readonly config: StorpoolConfig;
+  readonly owner: Owner;
+}
+
+/** Opens the session of a storage when it is first needed, and again after the array rejected the credentials. */
+export class Sessions {
+  readonly cluster = new Cluster();
+  #open: Promise<Session> | undefined;
+
+  constructor(
+    private readonly storeid: string,
+    private readonly node: string,
+  ) {}
+
+  /** Runs `body` with the session. A configuration that turns out to be wrong is read again the next time. */
+  async use<T>(ctx: Context, body: (session: Session) => Promise<T>): Promise<T> {
+    this.#open ??= this.#load(ctx);
+    const opening = this.#open;
+    try {
+      return await body(await opening);
+    } catch (error) {
+      const stale = codeOf(error) === "auth" || codeOf(error) === "unreachable" || !(await settled(opening));
+      if (stale && this.#open === opening) this.#open = undefined;
+      throw error;
+    }
+  }
+
+  async close(): Promise<void> {
+    const open = await this.#open?.catch(() => undefined);
+    this.#open = undefined;
+    await open?.client.close();
+  }
+
+  async #load(ctx: Context): Promise<Session> {
+    const root = process.env["PVE_BLOCKIO_STORPOOL_ROOT"] ?? "/";
+    const config = await loadConfig(ctx.signal, { root, node: this.node });
+    const slug = clusterSlug(await this.cluster.name(), this.node);
+    const client = new StorpoolClient(new Transport(config));
+    return { client, config, owner: { slug, storeid: this.storeid } };
+  }
+}
+
+async function settled(promise: Promise<unknown>): Promise<boolean> {
+  return promise.then(
+    () => true,
+    () => false,
+  );
+}
+
+/**
+ * Where StorPool's client puts the device of an object on this node. The directory can be another one than `/dev`;
+ * `{client}` in it stands for the client id.
+ */
+export function devicePath(config: StorpoolConfig, gid: string): string {
+  const directory = process.env["PVE_BLOCKIO_DEVICE_DIR"] ?? "/dev";
+  return join(directory.replace("{client}", String(config.ourId)), "storpool-byid", gid);
+}

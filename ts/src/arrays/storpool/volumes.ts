@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+import type { Context } from "../../common/context.js";
+import { fail } from "../../common/errors.js";
+import type { Bytes } from "../../common/size.js";
+import type { DriverEnvironment, Volume, VolumeRef } from "../contract.js";
+import { detach, detachAll } from "./attach.js";
+import { makeSnapshot, makeVolume } from "./creation.js";
+import { encodeRecord, nextDiskNumber } from "./encode.js";
+import { formatName } from "./naming.js";
+import { type Found, lookUp, matches, recognise, snapshotOf, snapshotsOf, tryLookUp } from "./objects.js";
+import { parseShortName, type Request } from "./request.js";
+import type { StorpoolSection } from "./schema.js";
+import type { StorpoolObject } from "./schemas.js";
+import type { Session } from "./session.js";
+import { buildTags, clearedTags, ownership, type TagSpec, tag } from "./tags.js";
+
+/** Sizes are whole sectors. */
+const sector = 512n;
+/** How long a client that is not ours may take to see a new size, in milliseconds. */
+const foreignClientMs = 10_000;
+
+/** The verbs on volumes of one storage. */
+export class Volumes {
+  /** Damaged objects that were warned of. */
+  readonly #warned = new Set<string>();
+
+  constructor(
+    private readonly section: StorpoolSection,
+    private readonly environment: DriverEnvironment,
+  ) {}
+
+  /** Disks, bases, RAM states, cloud-init drives and images; snapshots of disks are no volumes. */
+  async list(session: Session, ctx: Context, vmid: number | undefined): Promise<Volume[]> {
+    const { volumes, snapshots } = await session.client.listAll(ctx);
+    const names = new Map<string, string>();
+    const shown: Found[] = [];
+    for (const object of [...volumes, ...snapshots]) {
+      const found = this.#recognise(session, ctx, object);
+      if (!found || found.ref.kind === "snap" || found.ref.kind === "iso") continue;
+      names.set(found.ref.gid, found.name);
+      if (vmid === undefined || ("vmid" in found.ref && found.ref.vmid === vmid)) shown.push(found);
+    }
+    return shown.map((found) => this.#describe(found, names.get(found.object.parentGid ?? "")));
+  }
+
+  async get(session: Session, ctx: Context, ref: VolumeRef): Promise<Volume> {
+    const found = await lookUp(session, ctx, ref);
+    return this.#describe(found, await this.#parent(session, ctx, found.object));
+  }
+
+  async create(session: Session, ctx: Context, ref: VolumeRef, size: Bytes): Promise<VolumeRef> {
+    const spec = await this.#vacant(session, ctx, ref);
+    const tags = buildTags(session.owner, spec, this.section.extraTags);
+    const source = { size: sectors(size), template: this.section.template };
+    const made = this.#named(spec, await makeVolume(session.client, ctx, source, tags));
+    if (session.config.veeamCompat) await this.#attachNow(session, ctx, made);
+    return made;
+  }
+
+  /** A copy-on-write copy of a base, an image or a snapshot. */
+  async clone(
+    session: Session,
+    ctx: Context,
+    source: VolumeRef,
+    snapshot: string | undefined,
+    target: VolumeRef,
+  ): Promise<VolumeRef> {
+    const found = await lookUp(session, ctx, source);
+    const parent = snapshot === undefined ? found.object : await snapshotOf(session, ctx, found, snapshot);
+    if (parent.type !== "snapshot") {
+      throw fail(
+        "refused",
+        `clone '${found.name}': it is neither a base nor a snapshot; make it a template first`,
+      );
+    }
+    const spec = await this.#vacant(session, ctx, target);
+    // What is not cleared would be inherited: the clone of a snapshot is neither snapshot nor template.
+    const tags = { ...clearedTags, ...buildTags(session.owner, spec, this.section.extraTags) };
+    const { template } = this.section;
+    return this.#named(spec, await makeVolume(session.client, ctx, { parent: parent.gid, template }, tags));
+  }
+
+  /** Deletes a volume with its snapshots; what an interrupted deletion has left is deleted too. */
+  async delete(session: Session, ctx: Context, ref: VolumeRef): Promise<boolean> {
+    const found = await tryLookUp(session, ctx, ref);
+    if (!found) {
+      const gid = /-sp-([a-z0-9.]+)\.raw$/.exec(ref.name)?.[1];
+      if (gid !== undefined) await this.#deleteSnapshots(session, ctx, gid);
+      return false;
+    }
+    const { object } = found;
+    await detachAll(session, ctx, object);
+    if (object.type === "snapshot") return session.client.deleteSnapshot(ctx, object.gid);
+    await this.#deleteSnapshots(session, ctx, object.gid);
+    return session.client.deleteVolume(ctx, object.gid);
+  }
+
+  async resize(session: Session, ctx: Context, ref: VolumeRef, size: Bytes): Promise<void> {
+    const { client, config } = session;
+    const { object, name } = await lookUp(session, ctx, ref);
+    const wanted = sectors(size);
+    if (wanted < object.size) {
+      throw fail(
+        "invalid",
+        `volume '${name}': ${size} bytes are less than its ${object.size}; a volume only grows`,
+      );
+    }
+    if (wanted > object.size) await client.updateVolume(ctx, object.gid, { size: wanted });
+    // QEMU is told the new size right after this: the kernel's device must have it.
+    const attached = (await client.attachments(ctx)).filter((row) => row.gid === object.gid);
+    for (const row of attached) {
+      if (row.client === config.ourId) await client.clientConfigWait(ctx, row.client);
+    }
+    for (const row of attached) {
+      if (row.client === config.ourId) continue;
+      await client.clientConfigWait(ctx, row.client, foreignClientMs).catch((error: unknown) => {
+        ctx.log.warn("another client has not seen the new size yet", {
+          volname: name,
+          client: row.client,
+          error,
+        });
+      });
+    }
+  }
+
+  async rename(session: Session, ctx: Context, from: VolumeRef, to: VolumeRef): Promise<VolumeRef> {
+    const { object, name } = await lookUp(session, ctx, from);
+    const snapshots = await snapshotsOf(session, ctx, object.gid);
+    if (snapshots.length > 0) {
+      const names = snapshots.map(({ tags }) => tag(tags, "pve-snap")).join(", ");
+      throw fail("refused", `volume '${name}' has snapshots (${names}); delete them first`);
+    }
+    const spec = await this.#vacant(session, ctx, to);
+    const { "pve-vm": vm = "", "pve-disk": disk = "" } = buildTags(session.owner, spec);
+    await session.client.updateVolume(ctx, object.gid, { tags: { "pve-vm": vm, "pve-disk": disk } });
+    return this.#named(spec, object.gid);
+  }
+
+  /**
+   * A base is a snapshot that replaces its volume. The volume goes last: until then the call can be repeated, and when
+   * it cannot go the snapshot is taken back.
+   */
+  async makeBase(session: Session, ctx: Context, from: VolumeRef, to: VolumeRef): Promise<VolumeRef> {
+    const { client, owner } = session;
+    const made = await tryLookUp(session, ctx, to);
+    const volume = await tryLookUp(session, ctx, from);
+    if (!volume && made) return this.environment.parse(made.name);
+    if (!volume) throw fail("absent", `volume '${from.volname}' does not exist; look it up with pvesm list`);
+    if (volume.ref.kind !== "disk") {
+      throw fail("refused", `make a base of '${volume.name}': only a disk can be a template's`);
+    }
+    const { vmid, disk } = volume.ref;
+    await detachAll(session, ctx, volume.object);
+    const tags = buildTags(
+      owner,
+      { kind: "base", vmid, disk, ...typeOf(volume.object) },
+      this.section.extraTags,
+    );
+    const gid = made?.ref.gid ?? (await makeSnapshot(client, ctx, volume.ref.gid, tags));
+    try {
+      await client.deleteVolume(ctx, volume.ref.gid);
+    } catch (error) {
+      if (!made) {
+        await client
+          .deleteSnapshot({ ...ctx, signal: AbortSignal.timeout(30_000) }, gid)
+          .catch((undo: unknown) => {
+            ctx.log.error("could not take a half-made base back", { gid, error: undo });
+          });
+      }
+      throw error;
+    }
+    return this.environment.parse(formatName({ kind: "base", vmid, disk, gid }));
+  }
+
+  async #deleteSnapshots(session: Session, ctx: Context, gid: string): Promise<void> {
+    for (const snapshot of await snapshotsOf(session, ctx, gid)) {
+      await detach(session, ctx, snapshot);
+      await session.client.deleteSnapshot(ctx, snapshot.gid);
+    }
+  }
+
+  /** What a new name stands for, once it is certain that nobody has it. Throws `exists`, `invalid`. */
+  async #vacant(session: Session, ctx: Context, ref: VolumeRef): Promise<Newcomer> {
+    const request: Request | undefined = ref.name.includes("-sp-") ? undefined : parseShortName(ref.name);
+    if (!request || request.kind === "base") {
+      throw fail(
+        "invalid",
+        `'${ref.volname}' cannot be the name of a new volume: its global id is the array's to give`,
+      );
+    }
+    const { volumes, snapshots } = await session.client.listAll(ctx);
+    if (request.kind === "other") {
+      return { kind: "disk", vmid: request.vmid, disk: nextDiskNumber(volumes, session.owner, request.vmid) };
+    }
+    const taken = [...volumes, ...snapshots]
+      .map((object) => recognise(session, object))
+      .find(
+        (found) =>
+          found &&
+          (matches(found.ref, request) ||
+            (request.kind === "disk" && matches(found.ref, { ...request, kind: "base" }))),
+      );
+    if (taken) throw fail("exists", `volume '${ref.volname}' already exists as '${taken.name}'`);
+    return request;
+  }
+
+  #named(spec: Newcomer, gid: string): VolumeRef {
+    return this.environment.parse(formatName({ ...spec, gid }));
+  }
+
+  async #attachNow(session: Session, ctx: Context, made: VolumeRef): Promise<void> {
+    const { object } = await lookUp(session, ctx, made);
+    await session.client.reassignWait(ctx, [{ volume: object.gid, rw: [session.config.ourId] }], 30);
+  }
+
+  #recognise(session: Session, ctx: Context, object: StorpoolObject): Found | undefined {
+    if (ownership(object.tags, session.owner) !== "ours" || object.transient) return undefined;
+    const encoded = encodeRecord(object);
+    if (encoded.ok) return { object, ref: encoded.ref, name: encoded.name };
+    if (!object.deleted && !object.name.startsWith("*") && !this.#warned.has(object.gid)) {
+      this.#warned.add(object.gid);
+      ctx.log.warn("an object of this storage is not shown", { gid: object.gid, reason: encoded.reason });
+    }
+    return undefined;
+  }
+
+  #describe({ object, name }: Found, parent: string | undefined): Volume {
+    return {
+      ref: this.environment.parse(name),
+      size: object.size,
+      ...(object.stored === undefined ? {} : { used: object.stored }),
+      ...(parent === undefined ? {} : { parent }),
+      ...(object.ctime > 0 ? { ctime: object.ctime } : {}),
+    };
+  }
+
+  async #parent(session: Session, ctx: Context, object: StorpoolObject): Promise<string | undefined> {
+    if (object.parentGid === undefined) return undefined;
+    const parents = await session.client.snapshots(ctx);
+    const parent = parents.find(({ gid }) => gid === object.parentGid);
+    const found = parent && recognise(session, parent);
+    return found && found.ref.kind !== "snap" ? found.name : undefined;
+  }
+}
+
+/** What can be made new. */
+type Newcomer = Exclude<Request, { kind: "base" | "other" }>;
+
+function sectors(size: Bytes): Bytes {
+  return ((size + sector - 1n) / sector) * sector;
+}
+
+function typeOf({ tags }: StorpoolObject): { type?: "rootdir" } {
+  return tag(tags, "pve-type") === "rootdir" ? { type: "rootdir" } : {};
+}
