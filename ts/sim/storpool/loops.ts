@@ -18,13 +18,13 @@ async function call(...args: string[]): Promise<string> {
 export async function attachLoop(file: string, readOnly: boolean): Promise<string> {
   const device = await call("--find", "--show", ...(readOnly ? ["--read-only"] : []), "--", file);
   // Not every file system can: the data is the same then, through the page cache.
-  await call("--direct-io=on", "--", device).catch(() => undefined);
+  await call("--direct-io=on", device).catch(() => undefined);
   return device;
 }
 
 /** Tells a loop device that its file has another size. */
 export async function resizeLoop(device: string): Promise<void> {
-  await call("--set-capacity", "--", device);
+  await call("--set-capacity", device);
 }
 
 /**
@@ -33,7 +33,7 @@ export async function resizeLoop(device: string): Promise<void> {
  */
 export async function detachLoop(device: string, file: string): Promise<boolean> {
   if (backingOf(basename(device)) !== file) return true;
-  await call("--detach", "--", device);
+  await call("--detach", device);
   for (let n = 0; n < 20; n++) {
     if (backingOf(basename(device)) !== file) return true;
     await sleep(10);
