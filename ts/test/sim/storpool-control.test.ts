@@ -99,6 +99,12 @@ test("the command prints its address, serves, and ends with status 0 on a signal
   t.deepEqual(await once(child, "exit"), [0, null]);
 });
 
+test("the command's help fits into 79 columns", (t) => {
+  const { stdout } = spawnSync(process.execPath, [program, "sim", "--help"], { encoding: "utf8" });
+  t.true(stdout.startsWith("Usage: pve-blockio sim storpool"));
+  for (const line of stdout.split("\n")) t.true(line.length <= 79, line);
+});
+
 test("the command refuses what it does not understand, in one line", (t) => {
   const wrong = [
     [],
