@@ -10,7 +10,7 @@ export const sim: Command = {
   operands: "storpool [OPTION...]",
   summary: "Run a simulated array.",
   details:
-    "Prints its address when it listens, and ends on a signal. Without --data there\nare only records of objects; with --devices (root) clients get loop devices too.",
+    "Prints its address when it listens, and ends on a signal. Without --data there\nare only records of objects; with --devices (root) clients get devices as well.",
   hidden: true,
   options: {
     listen: { type: "string", value: "HOST:PORT", help: "listen here (default 127.0.0.1:0, a free port)" },
