@@ -43,13 +43,15 @@ export class Cluster implements World {
     const { data, devices } = options;
     if (devices !== undefined && data === undefined) throw new Error("devices need a data directory");
     const files = data === undefined ? undefined : await DataFiles.open(data);
+    let cluster: Cluster | undefined;
     try {
       const links =
         devices === undefined || data === undefined ? undefined : await DeviceLinks.open(devices, data);
-      const cluster = new Cluster(options, files, links);
+      cluster = new Cluster(options, files, links);
       await cluster.#furnish(options);
       return cluster;
     } catch (error) {
+      await cluster?.close();
       files?.close();
       throw error;
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-import { lstatSync, readdirSync, readlinkSync } from "node:fs";
-import { mkdir, rm, rmdir, symlink, unlink } from "node:fs/promises";
+import { existsSync, lstatSync, readdirSync, readlinkSync, rmSync, symlinkSync } from "node:fs";
+import { mkdir, rmdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { attachLoop, detachLoop, isDeviceOpen, loopSize, loopsOver, resizeLoop } from "./loops.js";
 
@@ -35,7 +35,7 @@ export class DeviceLinks {
     }
     for (const name of readdirSync(join(this.dir, node, "storpool-byid"))) {
       const stale = this.path(node, name);
-      if (lstatSync(stale).isSymbolicLink()) await unlink(stale);
+      if (lstatSync(stale).isSymbolicLink()) this.unlink(stale);
     }
   }
 
@@ -48,18 +48,21 @@ export class DeviceLinks {
     await detachLoop(device, file);
   }
 
-  async link(path: string, device: string): Promise<void> {
-    await rm(path, { force: true });
-    await symlink(device, path);
+  /** At once: the record beside it never differs from what is there. */
+  link(path: string, device: string): void {
+    rmSync(path, { force: true });
+    symlinkSync(device, path);
   }
 
-  async unlink(path: string): Promise<void> {
-    await rm(path, { force: true });
+  /** At once, like `link`. */
+  unlink(path: string): void {
+    rmSync(path, { force: true });
   }
 
-  /** Every link of a node: global id and device. */
+  /** Every link of a node: global id and device. None when its directory is not made yet. */
   listed(node: string): Map<string, string> {
     const dir = join(this.dir, node, "storpool-byid");
+    if (!existsSync(dir)) return new Map();
     return new Map(readdirSync(dir).map((name) => [name, readlinkSync(join(dir, name))]));
   }
 
@@ -71,7 +74,7 @@ export class DeviceLinks {
   /** Removes links, loop devices and the directories it made; says what somebody still has open. */
   async close(nodes: Iterable<string>): Promise<void> {
     for (const node of nodes) {
-      for (const name of this.listed(node).keys()) await rm(this.path(node, name), { force: true });
+      for (const name of this.listed(node).keys()) this.unlink(this.path(node, name));
     }
     await this.#detachAll();
     for (const path of [...this.#made].reverse()) await rmdir(path).catch(() => undefined);

@@ -162,7 +162,7 @@ export class Nodes {
     this.#slots.set(key(client.id, object), slot);
     const show = async () => {
       if (slot.leaving || this.#closed) return;
-      if (links && link && loop) await links.link(link, loop);
+      if (links && link && loop) links.link(link, loop);
       slot.visible = true;
     };
     await this.#later(slot, this.#world.behaviour.linkDelayMs, show);
@@ -180,7 +180,7 @@ export class Nodes {
     clearTimeout(slot.timer);
     slot.leaving = true;
     slot.visible = false;
-    if (slot.link) await this.#links?.unlink(slot.link);
+    if (slot.link) this.#links?.unlink(slot.link);
     const file = this.#world.files?.path(slot.object.id);
     if (slot.loop && file) await this.#links?.detach(slot.loop, file);
     this.#slots.delete(place);

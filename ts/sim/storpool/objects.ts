@@ -15,6 +15,7 @@ export function freshObject(world: World, wanted: Wanted): StoredObject {
     parent: undefined,
     created: world.now(),
     onVolume: "",
+    madeOf: 0,
     transient: false,
     bound: false,
     deleted: false,

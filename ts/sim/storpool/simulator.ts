@@ -172,7 +172,7 @@ export class StorPoolSimulator {
     signal: AbortSignal,
   ): Promise<void> {
     const verb = request.method ?? "";
-    const path = decodeURIComponent(url.pathname.slice(prefix.length)).replace(/^MultiCluster\//, "");
+    const path = decoded(url.pathname.slice(prefix.length)).replace(/^MultiCluster\//, "");
     let broken: unknown;
     const sent = await received(request, url).catch((error) => {
       if (!(error instanceof Refusal)) throw error;
@@ -237,4 +237,13 @@ async function received(request: IncomingMessage, url: URL): Promise<unknown> {
   const body = await bodyOf(request);
   const document = url.searchParams.get("json");
   return body ?? (document === null ? undefined : parsed(document));
+}
+
+/** A path as it was meant; one that is encoded badly stays, and is unknown. */
+function decoded(path: string): string {
+  try {
+    return decodeURIComponent(path);
+  } catch {
+    return path;
+  }
 }

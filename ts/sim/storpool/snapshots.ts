@@ -26,7 +26,8 @@ export async function takeSnapshot(
   const inherited = world.behaviour.snapshotInheritsTags && wanted.transient !== true ? volume.tags : {};
   const tags = mergeTags(inherited, wanted.tags, world.behaviour);
   const onVolume = listedName(volume);
-  const made = freshObject(world, { kind: "snapshot", size, template, parent, onVolume, ...wanted, tags });
+  const shared = { kind: "snapshot" as const, size, template, parent, onVolume, madeOf: volume.id };
+  const made = freshObject(world, { ...shared, ...wanted, tags });
   // Anonymous ones are listed with an @ in their name.
   if (made.transient) made.name = `${onVolume.replace("~", "")}@${made.id}`;
   await world.files?.create(made.id, size, volume.id);

@@ -32,6 +32,8 @@ export interface StoredObject {
   tags: Record<string, string>;
   /** Listed name of the volume a snapshot was made of, as it was then; "" otherwise. */
   onVolume: string;
+  /** That volume's number, which stays when it is renamed; 0 otherwise. */
+  madeOf: number;
   /** The hidden snapshot behind a copy of a live volume. */
   transient: boolean;
   /** Goes when it has no child any more. */

@@ -83,7 +83,7 @@ export const volumeRevert: Command = async (world, argument, body) => {
   const { state } = world;
   const volume = state.volume(argument);
   const target = state.snapshot(given.toSnapshot);
-  if (target.onVolume !== `~${volume.globalId}` && target.onVolume !== volume.name)
+  if (target.madeOf !== volume.id)
     throw refuse("invalidParam", `Snapshot '${given.toSnapshot}' is not of volume '${argument}'`);
   refuseWhenAttached(state, volume);
   const size = given.revertSize ? target.size : volume.size;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
+import type * as z from "zod";
 import { fail } from "../common/errors.js";
 import { bytesOf, type Command, text, texts, type Values } from "./options.js";
 import { print } from "./output.js";
@@ -9,7 +10,7 @@ export const sim: Command = {
   operands: "storpool [OPTION...]",
   summary: "Run a simulated array.",
   details:
-    "Prints its address when it listens, and ends on a signal. Without --data there are\nonly records of objects; with --devices (root) clients get loop devices as well.",
+    "Prints its address when it listens, and ends on a signal. Without --data there\nare only records of objects; with --devices (root) clients get devices as well.",
   hidden: true,
   options: {
     listen: { type: "string", value: "HOST:PORT", help: "listen here (default 127.0.0.1:0, a free port)" },
@@ -28,6 +29,8 @@ export const sim: Command = {
   async run(values, operands) {
     if (operands.length !== 1 || operands[0] !== "storpool")
       throw fail("invalid", "name one simulator: storpool; see pve-blockio sim --help");
+    if (text(values, "devices") !== undefined && text(values, "data") === undefined)
+      throw fail("invalid", "--devices needs --data");
     const { StorPoolSimulator, behaviourSchema, faultPlanSchema } = await import(
       "../../sim/storpool/index.js"
     );
@@ -40,9 +43,9 @@ export const sim: Command = {
       ...defined("templates", some(texts(values, "template").map(templateOf))),
       ...defined("clients", some(texts(values, "client").map(clientOf))),
       ...defined("foreign", foreignOf(text(values, "foreign"))),
-      behaviour: behaviourSchema.parse(pairs(values, "set")),
-      faults: faultPlanSchema.parse(pairs(values, "fault")),
-      seed: Number(text(values, "seed") ?? 1),
+      behaviour: pairs(values, "set", behaviourSchema),
+      faults: pairs(values, "fault", faultPlanSchema),
+      seed: seedOf(text(values, "seed") ?? "1"),
       control: values["control"] === true,
     });
     try {
@@ -66,7 +69,8 @@ function listenOf(values: Values): { host: string; port: number } {
 }
 
 function templateOf(given: string): { name: string; capacity?: number } {
-  const [name = "", size] = given.split(":");
+  const [, name, size] = /^([A-Za-z0-9_-]+)(?::(.+))?$/.exec(given) ?? [];
+  if (!name) throw fail("invalid", `--template '${given}' is not NAME or NAME:BYTES`);
   return size === undefined ? { name } : { name, capacity: Number(bytesOf("template", size)) };
 }
 
@@ -83,15 +87,22 @@ function foreignOf(given: string | undefined): { loc: string; storage: string } 
   return { loc, storage };
 }
 
-/** NAME=VALUE options; a value that is no JSON is a string. */
-function pairs(values: Values, option: string): Record<string, unknown> {
-  return Object.fromEntries(
-    texts(values, option).map((given) => {
-      const at = given.indexOf("=");
-      if (at < 1) throw fail("invalid", `--${option} '${given}' is not NAME=VALUE`);
-      return [given.slice(0, at), jsonOf(given.slice(at + 1))];
-    }),
-  );
+function seedOf(given: string): number {
+  if (!/^[0-9]{1,9}$/.test(given)) throw fail("invalid", `--seed '${given}' is not a number`);
+  return Number(given);
+}
+
+/** NAME=VALUE options as a schema wants them; a value that is no JSON is a string. */
+function pairs<T extends z.ZodType>(values: Values, option: string, schema: T): z.output<T> {
+  const given = texts(values, option).map((pair) => {
+    const at = pair.indexOf("=");
+    if (at < 1) throw fail("invalid", `--${option} '${pair}' is not NAME=VALUE`);
+    return [pair.slice(0, at), jsonOf(pair.slice(at + 1))];
+  });
+  const result = schema.safeParse(Object.fromEntries(given));
+  if (result.success) return result.data;
+  const [issue] = result.error.issues;
+  throw fail("invalid", `--${option} ${issue?.path.join(".") ?? ""}: ${issue?.message}`);
 }
 
 function jsonOf(given: string): unknown {

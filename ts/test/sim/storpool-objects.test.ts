@@ -138,6 +138,7 @@ test("VolumeRevert restores the size when asked, keeps newer snapshots, and take
   await t.throwsAsync(s.post(`VolumeRevert/~${volume}`, { toSnapshot: `~${foreign}` }), {
     message: /^invalidParam/,
   });
+  await s.post(`VolumeUpdate/~${volume}`, { rename: "renamed" });
   await s.post(`VolumeRevert/~${volume}`, { toSnapshot: `~${first}` });
   t.is((await s.row("Volume", volume))["size"], 4 * mib);
   await s.post(`VolumeRevert/~${volume}`, { toSnapshot: `~${first}`, revertSize: true });

@@ -54,6 +54,7 @@ export class Transport {
   readonly #token: Secret;
   readonly #limits: TransportLimits;
   readonly #where: string;
+  #closed = false;
 
   constructor(
     endpoint: { readonly host: string; readonly port: number; readonly token: Secret },
@@ -97,7 +98,7 @@ export class Transport {
       lost ||= !isQuery && mayHaveWorked(outcome);
       const error = this.#errorOf(outcome, call, lost, ctx.signal);
       const pause = this.#limits.pausesMs[round];
-      if (pause === undefined || !mayRepeat(outcome, call.repeat)) {
+      if (this.#closed || pause === undefined || !mayRepeat(outcome, call.repeat)) {
         throw error;
       }
       ctx.log.warn("request to StorPool failed, trying again", { error, pauseMs: pause });
@@ -109,8 +110,9 @@ export class Transport {
     }
   }
 
-  /** Ends all connections; requests under way fail. */
+  /** Ends all connections; requests under way fail and are not repeated. */
   async close(): Promise<void> {
+    this.#closed = true;
     await Promise.all([this.#quick.destroy(), this.#waiting.destroy()]);
   }
 
