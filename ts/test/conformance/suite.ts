@@ -20,7 +20,7 @@ export function conformance(subject: Subject): void {
     })),
   );
   if (subject.unavailable !== undefined) {
-    test.skip(`${subject.name}: ${questions.length} questions not asked: ${subject.unavailable}`, () => {});
+    test.skip(`${subject.name}: ${questions.length} questions [not asked: ${subject.unavailable}]`, () => {});
     return;
   }
 
