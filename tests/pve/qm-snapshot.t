@@ -76,7 +76,7 @@ ok 'the oldest one still works' on1 qm rollback 100 fresh
 is 'never started' "$(tracks "$disk")" '0 0 0'
 
 # --- a size that is no multiple of 4 KiB: a file system may ask for that once blocks are shared
-must 'create a VM with a disk of odd size' make_vm 101 --scsi0 "sub:0.125,format=$FMT"
+must 'create a VM with a disk of odd size' make_vm 101 --scsi0 "sub:0.1,format=$FMT"
 ok 'snapshot' on1 qm snapshot 101 s1
 ok 'it still starts' on1 qm start 101
 ok 'stop' stop_vm 101
