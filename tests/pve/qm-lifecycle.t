@@ -7,7 +7,7 @@
 one_node
 
 must 'create' make_vm 100 --bios ovmf --efidisk0 "sub:1,format=$FMT,efitype=4m" --tpmstate0 sub:1,version=v2.0 \
-    --scsi0 "sub:1,format=$FMT" --virtio0 "sub:0.1,format=$FMT" --ide2 sub:cloudinit --ciuser admin
+    --scsi0 "sub:1,format=$FMT" --virtio0 "sub:0.125,format=$FMT" --ide2 sub:cloudinit --ciuser admin
 config=$(on1 qm config 100)
 like 'EFI disk has the size of its firmware variables' "$config" '^efidisk0: .*size=528K'
 like 'TPM state has 4 MiB' "$config" '^tpmstate0: .*size=4M'
@@ -26,7 +26,7 @@ ok 'start again' on1 qm start 100
 unlike 'the TPM state is still there' "$OUT" 'manufacturing'
 
 # --- a disk on a running VM
-ok 'plug a disk' on1 qm set 100 --scsi1 "sub:0.05,format=$FMT"
+ok 'plug a disk' on1 qm set 100 --scsi1 "sub:0.0625,format=$FMT"
 plugged=$(vm_disk 100 scsi1)
 like 'QEMU has it' "$(qmp 100 query-block)" 'drive-scsi1|scsi1'
 ok 'unplug it' on1 qm set 100 --delete scsi1

@@ -8,7 +8,10 @@ import { type Ask, Session } from "./session.js";
 import { Slots } from "./slots.js";
 import type { Site, Subject } from "./subject.js";
 
-/** Tests of one file that run at the same time: more would only wait for the disk, and for each other's deadlines. */
+/**
+ * Tests of one file that run at the same time: more would only wait for the disk, and for each other's deadlines. Each
+ * may block several of the process's file threads on pipes; package.json asks for enough of these.
+ */
 const atOnce = 8;
 
 /** Registers all questions to one driver as tests of the calling file. */
@@ -20,7 +23,7 @@ export function conformance(subject: Subject): void {
     })),
   );
   if (subject.unavailable !== undefined) {
-    test.skip(`${subject.name}: ${questions.length} questions not asked: ${subject.unavailable}`, () => {});
+    test.skip(`${subject.name}: ${questions.length} questions [not asked: ${subject.unavailable}]`, () => {});
     return;
   }
 
