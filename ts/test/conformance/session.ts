@@ -7,7 +7,7 @@ import * as z from "zod";
 import type { Format } from "../../src/arrays/contract.js";
 import { type Caller, dispatch } from "../../src/bridge/dispatch.js";
 import { requestSchema } from "../../src/bridge/protocol.js";
-import type { BlockioError, ErrorCode } from "../../src/common/errors.js";
+import { BlockioError, type ErrorCode } from "../../src/common/errors.js";
 import { silentLogger } from "../../src/common/log.js";
 import { wireSize } from "../../src/common/size.js";
 import { Storages } from "../../src/plugin/storage.js";
@@ -74,6 +74,8 @@ interface Shared {
   readonly undo: Undo;
   readonly scratch: string;
   readonly nodes: Map<string, Storages>;
+  /** Whole volume names by what was asked for; see {@link Subject.plain}. */
+  readonly whole: Map<string, string>;
   /** What is on an activated storage without any volume. */
   readonly empty: readonly string[];
   lastId: number;
@@ -104,6 +106,7 @@ export class Session {
         undo: new Undo(),
         scratch,
         nodes: new Map([["node-a", storages]]),
+        whole: new Map(),
         empty: [],
         lastId: 0,
       },
@@ -173,9 +176,9 @@ export class Session {
     const line = JSON.stringify({
       id: ++this.shared.lastId,
       method,
-      storeid: options.storeid ?? storeid,
+      storeid: options.storeid ?? this.place.storeid ?? storeid,
       scfg: options.section ?? this.place.section,
-      args,
+      args: this.#spelledOut(args),
       deadlineMs: options.deadlineMs,
     });
     const caller: Caller = {
@@ -183,8 +186,48 @@ export class Session {
       signal: options.signal ?? new AbortController().signal,
       log: silentLogger,
     };
-    const result = await this.shared.ask(this.storages, requestSchema.parse(JSON.parse(line)), caller);
-    return JSON.parse(JSON.stringify(result));
+    try {
+      const result = await this.shared.ask(this.storages, requestSchema.parse(JSON.parse(line)), caller);
+      return this.#plain(JSON.parse(JSON.stringify(result)));
+    } catch (error) {
+      const { plain } = this.subject;
+      if (plain && error instanceof BlockioError) throw new BlockioError(error.code, plain(error.message));
+      throw error;
+    }
+  }
+
+  /** Arguments with the whole names of volumes that are known. */
+  #spelledOut(args: object): object {
+    if (!this.subject.plain) return args;
+    const { whole } = this.shared;
+    const spell = (value: unknown): unknown =>
+      Array.isArray(value)
+        ? value.map(spell)
+        : typeof value === "string"
+          ? (whole.get(value) ?? value)
+          : value;
+    return Object.fromEntries(
+      Object.entries(args).map(([key, value]) => [
+        key,
+        key === "volname" || key === "vollist" ? spell(value) : value,
+      ]),
+    );
+  }
+
+  /** A result in which each volume goes by the name that was asked for; the whole ones are remembered. */
+  #plain(value: unknown): unknown {
+    const { plain } = this.subject;
+    if (!plain || value === null || typeof value !== "object") return value;
+    if (Array.isArray(value)) return value.map((item) => this.#plain(item));
+    return Object.fromEntries(
+      Object.entries(value).map(([key, item]) => {
+        if ((key !== "volname" && key !== "parent") || typeof item !== "string")
+          return [key, this.#plain(item)];
+        const short = plain(item);
+        this.shared.whole.set(short, item);
+        return [key, short];
+      }),
+    );
   }
 
   // Volumes

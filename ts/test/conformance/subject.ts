@@ -34,6 +34,11 @@ export interface Subject {
   fileName(stem: string, format: Format): string;
   /** The whole volume name of that stem; `base` for a linked clone on arrays whose names tell. */
   volname(vmid: number, stem: string, format: Format, base?: string): string;
+  /**
+   * Replaces all volume names in a text by what was asked for, on arrays that add something of their own. Questions
+   * speak of those names; the session knows the whole ones.
+   */
+  plain?(text: string): string;
   /** Makes the array itself ready: a file system, a simulator. */
   open(): Promise<Site>;
 }
@@ -49,6 +54,8 @@ export interface Site {
 
 /** One storage, and the view behind the driver's back. */
 export interface Place {
+  /** The storage ID, where storages of one array are told apart by it. */
+  readonly storeid?: string;
   readonly section: Section;
   /** The local path that PVE's side computes for a volume or snapshot without asking anybody. */
   path(volname: string, snap: string | null): string;

@@ -179,7 +179,7 @@ export class StorpoolDriver implements Driver {
       const { found, object } = await target(session, ctx, ref, snapshot);
       if (object.type === "snapshot") await attachSnapshot(session, ctx, object.gid);
       else await attachVolume(session, ctx, found, host.name, this.#sessions.cluster);
-      return { kind: "device", path: devicePath(session.config, object.gid) };
+      return { kind: "device", path: devicePath(session, object.gid) };
     });
   }
 
@@ -197,7 +197,7 @@ export class StorpoolDriver implements Driver {
   locate(ctx: Context, ref: VolumeRef, snapshot: string | undefined): Promise<Connection> {
     return this.#use(ctx, `find '${ref.volname}'`, async (session) => {
       const { object } = await target(session, ctx, ref, snapshot);
-      return { kind: "device", path: devicePath(session.config, object.gid) };
+      return { kind: "device", path: devicePath(session, object.gid) };
     });
   }
 

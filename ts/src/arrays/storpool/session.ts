@@ -8,6 +8,9 @@ import { Cluster } from "./guest.js";
 import { clusterSlug, type Owner } from "./tags.js";
 import { Transport } from "./transport.js";
 
+/** Pauses between attempts: three seconds in all, so that a call of PVE with four learns the reason. */
+const pausesMs = [200, 400, 800, 1600];
+
 /** Everything that one storage needs to talk to its array. */
 export interface Session {
   readonly client: StorpoolClient;
@@ -45,10 +48,10 @@ export class Sessions {
   }
 
   async #load(ctx: Context): Promise<Session> {
-    const root = process.env["PVE_BLOCKIO_STORPOOL_ROOT"] ?? "/";
+    const root = (process.env["PVE_BLOCKIO_STORPOOL_ROOT"] ?? "/").replace("{storeid}", this.storeid);
     const config = await loadConfig(ctx.signal, { root, node: this.node });
     const slug = clusterSlug(await this.cluster.name(), this.node);
-    const client = new StorpoolClient(new Transport(config));
+    const client = new StorpoolClient(new Transport(config, { pausesMs }));
     return { client, config, owner: { slug, storeid: this.storeid } };
   }
 }
@@ -62,9 +65,11 @@ async function settled(promise: Promise<unknown>): Promise<boolean> {
 
 /**
  * Where StorPool's client puts the device of an object on this node. The directory can be another one than `/dev`;
- * `{client}` in it stands for the client id.
+ * `{client}` in it stands for the client id, `{storeid}` for the storage.
  */
-export function devicePath(config: StorpoolConfig, gid: string): string {
-  const directory = process.env["PVE_BLOCKIO_DEVICE_DIR"] ?? "/dev";
-  return join(directory.replace("{client}", String(config.ourId)), "storpool-byid", gid);
+export function devicePath({ config, owner }: Session, gid: string): string {
+  const directory = (process.env["PVE_BLOCKIO_DEVICE_DIR"] ?? "/dev")
+    .replace("{client}", String(config.ourId))
+    .replace("{storeid}", owner.storeid);
+  return join(directory, "storpool-byid", gid);
 }
