@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-import { execFileSync, spawn, spawnSync } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import {
   existsSync,
@@ -13,71 +13,14 @@ import {
 import { open } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import anyTest, { type ExecutionContext } from "ava";
-import type { SimulatorOptions } from "../../sim/storpool/index.js";
-import { eventually, mib, type Session, session } from "./storpool.js";
-
-/** Why this machine has no loop devices for us; undefined when it has. Found out by asking for one. */
-function cannotLoop(): string | undefined {
-  if (process.getuid?.() !== 0) return "loop devices need root";
-  const { status, stderr } = spawnSync("/sbin/losetup", ["--find"], { encoding: "utf8" });
-  return status === 0 ? undefined : `losetup: ${stderr?.trim() ?? "not installed"}`;
-}
+import anyTest from "ava";
+import { StorPoolSimulator } from "../../sim/storpool/index.js";
+import { cannotLoop, loopsOver, machine, read, sizeOf, write } from "./machine.js";
+import { eventually, mib, session } from "./storpool.js";
 
 const reason = cannotLoop();
 const test = reason === undefined ? anyTest.serial : anyTest.serial.skip;
 const title = (text: string) => (reason === undefined ? text : `${text} (${reason})`);
-
-interface Machine {
-  readonly s: Session;
-  readonly data: string;
-  /** Path of the link of an object at client 11 or 12. */
-  readonly link: (client: 11 | 12, globalId: string) => string;
-}
-
-async function machine(t: ExecutionContext, options: SimulatorOptions = {}): Promise<Machine> {
-  const top = mkdtempSync(join(tmpdir(), "blockio-storpool-"));
-  t.teardown(() => rmSync(top, { recursive: true, force: true }));
-  const [data, devices] = [join(top, "data"), join(top, "dev")];
-  const clients = [{ id: 11, dir: "pve1" }, 12];
-  const s = await session(t, { data, devices, clients, ...options });
-  const link = (client: 11 | 12, globalId: string) =>
-    join(devices, client === 11 ? "pve1" : "12", "storpool-byid", globalId);
-  return { s, data, link };
-}
-
-async function write(path: string, text: string, position = 0): Promise<void> {
-  const file = await open(path, "r+");
-  try {
-    await file.write(Buffer.from(text), 0, text.length, position);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-}
-
-async function read(path: string, length: number, position = 0): Promise<string> {
-  const file = await open(path, "r");
-  try {
-    const { buffer } = await file.read(Buffer.alloc(length), 0, length, position);
-    return buffer.toString();
-  } finally {
-    await file.close();
-  }
-}
-
-function sizeOf(path: string): number {
-  return Number(execFileSync("/sbin/blockdev", ["--getsize64", path], { encoding: "utf8" }));
-}
-
-function loopsOver(dir: string): string {
-  return execFileSync("/sbin/losetup", ["--list", "--noheadings", "--output", "BACK-FILE"], {
-    encoding: "utf8",
-  })
-    .split("\n")
-    .filter((line) => line.startsWith(dir))
-    .join();
-}
 
 test(title("data written at one client is read at the other after a takeover"), async (t) => {
   const { s, link } = await machine(t);
@@ -288,4 +231,15 @@ anyTest("as anybody: files hold the data, and the check compares them", async (t
   t.deepEqual(s.sim.check(), [`${volume}: ${mib} bytes, but its file has 5`]);
   rmSync(file);
   t.deepEqual(s.sim.check(), [`${volume}: its file is missing`]);
+});
+
+anyTest("as anybody: a start that fails leaves the directory as it was", async (t) => {
+  const data = mkdtempSync(join(tmpdir(), "blockio-storpool-"));
+  t.teardown(() => rmSync(data, { recursive: true, force: true }));
+  const first = await session(t);
+  const foreign = { loc: "cl1", storage: "sp" };
+  const second = StorPoolSimulator.start({ data, foreign, port: first.sim.port });
+  await t.throwsAsync(second, { code: "EADDRINUSE" });
+  t.deepEqual(readdirSync(data), []);
+  await t.throwsAsync(StorPoolSimulator.start({ devices: data }), { message: /need a data directory/ });
 });
