@@ -4,7 +4,8 @@ import type { Format, ImportTarget, Staging, VolumeRef } from "../arrays/contrac
 import type { Context } from "../common/context.js";
 import { codeOf, fail } from "../common/errors.js";
 import type { Bytes } from "../common/size.js";
-import { type Creation, createWithFreeName, creatingOnce, explicitName } from "./alloc.js";
+import { type Creation, createWithFreeName, creatingOnce, explicitName, undoLimitMs } from "./alloc.js";
+import { createBase } from "./copy.js";
 import type { Storage } from "./storage.js";
 
 /**
@@ -60,6 +61,9 @@ export async function volumeImport(
     );
   }
   const staging = stagingOf(storage);
+  // Without a driver's own staging a base is written as a disk, which becomes a base at the commit.
+  const asDisk = wanted.isBase && storage.driver.staging === undefined;
+  if (asDisk && !args.allowRename) await refuseTaken(storage, ctx, wanted);
   let target: ImportTarget | undefined;
   const begin = (to: VolumeRef): Creation => ({
     ref: to,
@@ -72,7 +76,12 @@ export async function volumeImport(
   });
   let ref = wanted;
   try {
-    ref = explicitName(storage, wanted.vmid, wanted.name, wanted.format);
+    ref = explicitName(
+      storage,
+      wanted.vmid,
+      asDisk ? diskNameOf(storage, wanted) : wanted.name,
+      wanted.format,
+    );
     ref = await creatingOnce(storage, ctx, begin(ref));
   } catch (error) {
     if (codeOf(error) !== "exists" || !args.allowRename) throw error;
@@ -80,7 +89,7 @@ export async function volumeImport(
     ref = await createWithFreeName(storage, ctx, wanted.vmid, wanted.format, begin);
   }
   if (!target) throw fail("internal", `import '${ref.volname}' has no target`);
-  const token = randomUUID();
+  const token = `${randomUUID()}${asDisk ? baseMark : ""}`;
   storage.reserved.add(ref.volname);
   leases.set(token, {
     storage,
@@ -104,6 +113,7 @@ export async function volumeImportCommit(
   leases: Leases,
 ): Promise<VolumeRef> {
   const ref = storage.names.parse(args.volname);
+  const asBase = args.token.endsWith(baseMark);
   // Apart from the volumes' domain: the name is reserved by the import itself.
   const domain = `${storage.driver.domain}#imports`;
   const repeated = ctx.request?.previous(domain) === ref.volname;
@@ -114,9 +124,26 @@ export async function volumeImportCommit(
     if (!repeated || codeOf(error) !== "absent") throw error;
     await storage.driver.getVolume(ctx, ref);
   }
+  const made = asBase ? await createBase(storage, ctx, { volname: ref.volname }) : ref;
   leases.delete(args.token);
   storage.reserved.delete(ref.volname);
-  return ref;
+  return made;
+}
+
+/** Ends the token of an import that becomes a base: the token is all that outlives a restart of the service. */
+const baseMark = ":base";
+
+function diskNameOf(storage: Storage, base: VolumeRef): string {
+  const { naming } = storage.type;
+  return naming.diskName(base.vmid, base.format, naming.diskIndex(base.name) ?? 0);
+}
+
+async function refuseTaken(storage: Storage, ctx: Context, ref: VolumeRef): Promise<void> {
+  const found = await storage.driver.getVolume(ctx, ref).catch((error: unknown) => {
+    if (codeOf(error) === "absent") return undefined;
+    throw error;
+  });
+  if (found) throw fail("exists", `volume '${found.ref.volname}' already exists`);
 }
 
 /** Gives an import up; what is not known (any more) is given up already. */
@@ -147,12 +174,15 @@ function stagingOf(storage: Storage): Staging {
           const path = await storage.attach(ctx, ref, undefined);
           return { ref, target: { kind: "device", path, zeroed } };
         } catch (error) {
-          await abort(ctx, ref).catch((undoError: unknown) => {
-            ctx.log.error("could not remove the volume of a failed import", {
-              volname: ref.volname,
-              error: undoError,
-            });
-          });
+          // The call's own signal may be what failed.
+          await abort({ ...ctx, signal: AbortSignal.timeout(undoLimitMs) }, ref).catch(
+            (undoError: unknown) => {
+              ctx.log.error("could not remove the volume of a failed import", {
+                volname: ref.volname,
+                error: undoError,
+              });
+            },
+          );
           throw error;
         }
       },

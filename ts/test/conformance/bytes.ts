@@ -46,6 +46,11 @@ export async function readBytes(path: string, offset: bigint, length: number): P
   }
 }
 
+/** Whether a block device refuses writes, by the kernel's word. */
+export async function isReadOnly(path: string): Promise<boolean> {
+  return execFileSync("blockdev", ["--getro", path], { encoding: "utf8" }).trim() === "1";
+}
+
 /** Size of what lies behind a path, by the kernel's word. */
 export async function sizeOf(path: string): Promise<bigint> {
   const handle = await open(path, "r");

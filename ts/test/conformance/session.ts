@@ -176,9 +176,9 @@ export class Session {
     const line = JSON.stringify({
       id: ++this.shared.lastId,
       method,
-      storeid: options.storeid ?? this.place.storeid ?? storeid,
+      storeid: options.storeid ?? storeid,
       scfg: options.section ?? this.place.section,
-      args: this.#spelledOut(args),
+      args: this.#spelledOut(method, args),
       deadlineMs: options.deadlineMs,
     });
     const caller: Caller = {
@@ -197,8 +197,9 @@ export class Session {
   }
 
   /** Arguments with the whole names of volumes that are known. */
-  #spelledOut(args: object): object {
-    if (!this.subject.plain) return args;
+  #spelledOut(method: string, args: object): object {
+    // An import asks for a name as an allocation does.
+    if (!this.subject.plain || method === "volume_import") return args;
     const { whole } = this.shared;
     const spell = (value: unknown): unknown =>
       Array.isArray(value)

@@ -30,6 +30,8 @@ export interface Subject {
   /** Ways in which the array can be away, for {@link Place.outage}. */
   readonly outages: readonly string[];
 
+  /** Whether the array has a place for volumes of that stem; all of them when absent. */
+  takes?(stem: string): boolean;
   /** What `alloc_image` takes as a name, for a stem such as `vm-100-disk-0`. */
   fileName(stem: string, format: Format): string;
   /** The whole volume name of that stem; `base` for a linked clone on arrays whose names tell. */
@@ -54,8 +56,6 @@ export interface Site {
 
 /** One storage, and the view behind the driver's back. */
 export interface Place {
-  /** The storage ID, where storages of one array are told apart by it. */
-  readonly storeid?: string;
   readonly section: Section;
   /** The local path that PVE's side computes for a volume or snapshot without asking anybody. */
   path(volname: string, snap: string | null): string;

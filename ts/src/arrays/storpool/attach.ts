@@ -13,7 +13,7 @@ import { takeover } from "./takeover.js";
 /** Seconds that StorPool may take until the client has the device. */
 const attachTimeout = 30;
 /** A device that is just being closed: how often and how long to wait, in milliseconds. */
-const closing = { times: 10, pauseMs: 200 };
+const closing = { times: 25, pauseMs: 200 };
 
 /** Attaches a snapshot for reading. */
 export async function attachSnapshot(session: Session, ctx: Context, gid: string): Promise<void> {

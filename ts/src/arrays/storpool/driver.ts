@@ -19,7 +19,7 @@ import type { StorpoolSection } from "./schema.js";
 import type { StorpoolObject } from "./schemas.js";
 import { devicePath, type Session, Sessions } from "./session.js";
 import { buildTags, tag } from "./tags.js";
-import { Volumes } from "./volumes.js";
+import { steady, Volumes } from "./volumes.js";
 
 const capabilities: Capabilities = {
   snapshots: true,
@@ -43,7 +43,7 @@ export class StorpoolDriver implements Driver {
     private readonly environment: DriverEnvironment,
   ) {
     this.domain = `storpool:${section.template}`;
-    this.#sessions = new Sessions(environment.storeid, environment.host.name);
+    this.#sessions = new Sessions(environment.storeid, section.template, environment.host.name);
     this.#volumes = new Volumes(section, environment);
   }
 
@@ -71,9 +71,10 @@ export class StorpoolDriver implements Driver {
   }
 
   identity(ctx: Context): Promise<string> {
-    return this.#use(ctx, "identify", async ({ config, owner }) =>
-      ["storpool", config.host, config.port, this.section.template, owner.slug].join(":"),
-    );
+    return this.#use(ctx, "identify", async ({ client, config, owner }) => {
+      await client.services(ctx);
+      return ["storpool", config.host, config.port, this.section.template, owner.slug].join(":");
+    });
   }
 
   listVolumes(ctx: Context, vmid?: number): Promise<Volume[]> {
@@ -119,7 +120,7 @@ export class StorpoolDriver implements Driver {
       const spec = { kind: "snap", vmid, disk, snap, parentGid } as const;
       await makeSnapshot(
         session.client,
-        ctx,
+        steady(ctx),
         parentGid,
         buildTags(session.owner, spec, this.section.extraTags),
       );

@@ -108,11 +108,11 @@ export async function snapshotsOf(
       const named = snapshot === undefined || tag(tags, "pve-snap") === snapshot;
       return ours && named && !deleted && !name.startsWith("*");
     })
-    .sort((a, b) => a.ctime - b.ctime || order(a.gid, b.gid));
+    .sort((a, b) => a.ctime - b.ctime || inOrder(a.gid, b.gid));
 }
 
 /** Objects are numbered in the order of their making, to the base 36 or so. */
-function order(a: string, b: string): number {
+export function inOrder(a: string, b: string): number {
   return a.length - b.length || (a < b ? -1 : 1);
 }
 

@@ -14,6 +14,8 @@ export interface StorpoolObject extends ObjectRecord {
   readonly size: Bytes;
   /** Bytes occupied, where the list says so. */
   readonly stored?: Bytes;
+  /** The volume that a snapshot was made of, as StorPool remembers it. */
+  readonly onVolume?: string;
   /** Seconds since the epoch, 0 when unknown. */
   readonly ctime: number;
   readonly deleted: boolean;
@@ -70,6 +72,7 @@ const objectRow = z.object({
   size: bytes,
   storedSize: optionalBytes,
   creationTimestamp: z.number().catch(0),
+  onVolume: z.string().optional().catch(undefined),
   deleted: z.boolean().catch(false),
   transient: z.boolean().catch(false),
   tags,
@@ -79,12 +82,14 @@ const objectRow = z.object({
 export function objectSchema(type: "volume" | "snapshot") {
   return objectRow.transform((row): StorpoolObject => {
     const parentGid = gidOfName(row.parentName);
+    const onVolume = gidOfName(row.onVolume);
     return {
       type,
       gid: row.globalId,
       name: row.name,
       parentName: row.parentName,
       ...(parentGid === undefined ? {} : { parentGid }),
+      ...(onVolume === undefined ? {} : { onVolume }),
       template: row.templateName,
       size: row.size,
       ...(row.storedSize === undefined ? {} : { stored: row.storedSize }),

@@ -16,6 +16,8 @@ export interface Session {
   readonly client: StorpoolClient;
   readonly config: StorpoolConfig;
   readonly owner: Owner;
+  /** Where StorPool's client puts the devices of this node. */
+  readonly devices: string;
 }
 
 /** Opens the session of a storage when it is first needed, and again after the array rejected the credentials. */
@@ -25,6 +27,7 @@ export class Sessions {
 
   constructor(
     private readonly storeid: string,
+    private readonly template: string,
     private readonly node: string,
   ) {}
 
@@ -48,11 +51,18 @@ export class Sessions {
   }
 
   async #load(ctx: Context): Promise<Session> {
-    const root = (process.env["PVE_BLOCKIO_STORPOOL_ROOT"] ?? "/").replace("{storeid}", this.storeid);
+    const root = (process.env["PVE_BLOCKIO_STORPOOL_ROOT"] ?? "/").replace("{template}", this.template);
     const config = await loadConfig(ctx.signal, { root, node: this.node });
     const slug = clusterSlug(await this.cluster.name(), this.node);
     const client = new StorpoolClient(new Transport(config, { pausesMs }));
-    return { client, config, owner: { slug, storeid: this.storeid } };
+    return { client, config, owner: { slug, storeid: this.storeid }, devices: this.#devices(config) };
+  }
+
+  /** The directory can be another one than `/dev`; `{client}` in it stands for the client id. */
+  #devices(config: StorpoolConfig): string {
+    return (process.env["PVE_BLOCKIO_DEVICE_DIR"] ?? "/dev")
+      .replace("{client}", String(config.ourId))
+      .replace("{template}", this.template);
   }
 }
 
@@ -63,13 +73,7 @@ async function settled(promise: Promise<unknown>): Promise<boolean> {
   );
 }
 
-/**
- * Where StorPool's client puts the device of an object on this node. The directory can be another one than `/dev`;
- * `{client}` in it stands for the client id, `{storeid}` for the storage.
- */
-export function devicePath({ config, owner }: Session, gid: string): string {
-  const directory = (process.env["PVE_BLOCKIO_DEVICE_DIR"] ?? "/dev")
-    .replace("{client}", String(config.ourId))
-    .replace("{storeid}", owner.storeid);
-  return join(directory, "storpool-byid", gid);
+/** Where StorPool's client puts the device of an object on this node. */
+export function devicePath({ devices }: Session, gid: string): string {
+  return join(devices, "storpool-byid", gid);
 }

@@ -51,9 +51,9 @@ export const storpoolType: StorageType = {
   needsFsfreeze: true,
   needsDeactivation: true,
   naming: {
-    diskName: (vmid, _format, index) => `vm-${vmid}-disk-${index}.raw`,
+    diskName: (vmid, _format, index) => `vm-${vmid}-disk-${index}`,
     volname: (_vmid, name) => name,
-    baseName: (ref) => `base-${ref.vmid}-disk-${diskIndex(ref.name) ?? 0}.raw`,
+    baseName: (ref) => `base-${ref.vmid}-disk-${diskIndex(ref.name) ?? 0}`,
     diskIndex,
   },
   createDriver(scfg, environment) {

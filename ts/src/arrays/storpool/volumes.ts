@@ -6,8 +6,17 @@ import type { DriverEnvironment, Volume, VolumeRef } from "../contract.js";
 import { detach, detachAll } from "./attach.js";
 import { makeSnapshot, makeVolume } from "./creation.js";
 import { encodeRecord, nextDiskNumber } from "./encode.js";
-import { formatName } from "./naming.js";
-import { type Found, lookUp, matches, recognise, snapshotOf, snapshotsOf, tryLookUp } from "./objects.js";
+import { formatName, tryParseName } from "./naming.js";
+import {
+  type Found,
+  inOrder,
+  lookUp,
+  matches,
+  recognise,
+  snapshotOf,
+  snapshotsOf,
+  tryLookUp,
+} from "./objects.js";
 import { parseShortName, type Request } from "./request.js";
 import type { StorpoolSection } from "./schema.js";
 import type { StorpoolObject } from "./schemas.js";
@@ -18,6 +27,8 @@ import { buildTags, clearedTags, ownership, type TagSpec, tag } from "./tags.js"
 const sector = 512n;
 /** How long a client that is not ours may take to see a new size, in milliseconds. */
 const foreignClientMs = 10_000;
+/** The longest time for a creation with all its attempts, in milliseconds. */
+const creationMs = 120_000;
 
 /** The verbs on volumes of one storage. */
 export class Volumes {
@@ -52,7 +63,9 @@ export class Volumes {
     const spec = await this.#vacant(session, ctx, ref);
     const tags = buildTags(session.owner, spec, this.section.extraTags);
     const source = { size: sectors(size), template: this.section.template };
-    const made = this.#named(spec, await makeVolume(session.client, ctx, source, tags));
+    const calm = steady(ctx);
+    const gid = await makeVolume(session.client, calm, source, tags);
+    const made = await this.#numbered(session, calm, spec, gid);
     if (session.config.veeamCompat) await this.#attachNow(session, ctx, made);
     return made;
   }
@@ -77,7 +90,9 @@ export class Volumes {
     // What is not cleared would be inherited: the clone of a snapshot is neither snapshot nor template.
     const tags = { ...clearedTags, ...buildTags(session.owner, spec, this.section.extraTags) };
     const { template } = this.section;
-    return this.#named(spec, await makeVolume(session.client, ctx, { parent: parent.gid, template }, tags));
+    const calm = steady(ctx);
+    const gid = await makeVolume(session.client, calm, { parent: parent.gid, template }, tags);
+    return this.#numbered(session, calm, spec, gid);
   }
 
   /** Deletes a volume with its snapshots; what an interrupted deletion has left is deleted too. */
@@ -156,7 +171,11 @@ export class Volumes {
       { kind: "base", vmid, disk, ...typeOf(volume.object) },
       this.section.extraTags,
     );
-    const gid = made?.ref.gid ?? (await makeSnapshot(client, ctx, volume.ref.gid, tags));
+    if (made && made.object.onVolume !== volume.ref.gid) {
+      throw fail("exists", `make a base of '${volume.name}': there is '${made.name}' already`);
+    }
+    // An earlier attempt may have come as far as the snapshot.
+    const gid = made?.ref.gid ?? (await makeSnapshot(client, steady(ctx), volume.ref.gid, tags));
     try {
       await client.deleteVolume(ctx, volume.ref.gid);
     } catch (error) {
@@ -181,27 +200,48 @@ export class Volumes {
 
   /** What a new name stands for, once it is certain that nobody has it. Throws `exists`, `invalid`. */
   async #vacant(session: Session, ctx: Context, ref: VolumeRef): Promise<Newcomer> {
-    const request: Request | undefined = ref.name.includes("-sp-") ? undefined : parseShortName(ref.name);
-    if (!request || request.kind === "base") {
+    const request = wanted(ref);
+    if (request === undefined || request.kind === "base") {
       throw fail(
-        "invalid",
-        `'${ref.volname}' cannot be the name of a new volume: its global id is the array's to give`,
+        request ? "unsupported" : "invalid",
+        `'${ref.volname}' cannot be the name of a new volume; ask for vm-VMID-disk-N and make a base of that`,
       );
     }
-    const { volumes, snapshots } = await session.client.listAll(ctx);
+    const { volumes } = await session.client.listAll(ctx);
     if (request.kind === "other") {
       return { kind: "disk", vmid: request.vmid, disk: nextDiskNumber(volumes, session.owner, request.vmid) };
     }
-    const taken = [...volumes, ...snapshots]
+    const taken = volumes
       .map((object) => recognise(session, object))
-      .find(
-        (found) =>
-          found &&
-          (matches(found.ref, request) ||
-            (request.kind === "disk" && matches(found.ref, { ...request, kind: "base" }))),
-      );
+      .find((found) => found && matches(found.ref, request));
     if (taken) throw fail("exists", `volume '${ref.volname}' already exists as '${taken.name}'`);
     return request;
+  }
+
+  /**
+   * Settles a race: another node may have given a disk the same number meanwhile. The one that was made first keeps it,
+   * the other takes the next.
+   */
+  async #numbered(session: Session, ctx: Context, spec: Newcomer, gid: string): Promise<VolumeRef> {
+    let mine = spec;
+    while (mine.kind === "disk") {
+      const request = mine;
+      const { volumes } = await session.client.listAll(ctx);
+      const earlier = volumes.some((object) => {
+        const ref = recognise(session, object)?.ref;
+        return ref !== undefined && ref.gid !== gid && matches(ref, request) && inOrder(ref.gid, gid) < 0;
+      });
+      if (!earlier) break;
+      const disk = nextDiskNumber(volumes, session.owner, request.vmid);
+      ctx.log.info("another node took the same disk number, taking the next", {
+        gid,
+        number: request.disk,
+        disk,
+      });
+      await session.client.updateVolume(ctx, gid, { tags: { "pve-disk": String(disk) } });
+      mine = { ...request, disk };
+    }
+    return this.#named(mine, gid);
   }
 
   #named(spec: Newcomer, gid: string): VolumeRef {
@@ -245,6 +285,31 @@ export class Volumes {
 
 /** What can be made new. */
 type Newcomer = Exclude<Request, { kind: "base" | "other" }>;
+
+/**
+ * A creation is not torn apart when its caller goes away: whether there is something now would be unknown. Whoever called
+ * takes it back.
+ */
+export function steady(ctx: Context): Context {
+  ctx.signal.throwIfAborted();
+  return { ...ctx, signal: AbortSignal.timeout(creationMs) };
+}
+
+/** What a name asks for. A global id in it is that of another storage. */
+function wanted(ref: VolumeRef): Request | undefined {
+  const name = tryParseName(ref.name);
+  switch (name?.kind) {
+    case "disk":
+    case "base":
+    case "state":
+    case "cloudinit":
+      return name;
+    case undefined:
+      return parseShortName(ref.name);
+    default:
+      return undefined;
+  }
+}
 
 function sectors(size: Bytes): Bytes {
   return ((size + sector - 1n) / sector) * sector;

@@ -37,6 +37,7 @@ export const imports: Topic = {
   name: "import",
   questions: (subject) => {
     const disk = (index: number, vmid = 100) => subject.volname(vmid, `vm-${vmid}-disk-${index}`, "raw");
+    const plain = (volname: string) => subject.plain?.(volname) ?? volname;
     return [
       {
         title: "makes a volume of exactly the stream's bytes, under exactly the name",
@@ -187,7 +188,7 @@ export const imports: Topic = {
             const client = await connect();
             const args = { volname: disk(0), size: `${MiB}`, format: "raw+size", allowRename: false };
             const begun = await client.call<Begun>("volume_import", args);
-            t.is(begun.volname, disk(0));
+            t.is(plain(begun.volname), disk(0));
             // Another client knows of it, and keeps away.
             const other = await connect();
             const error = await failure(() => other.call("volume_import", args));
@@ -196,7 +197,7 @@ export const imports: Topic = {
             await client.hangUp();
             t.deepEqual(await s.place.inventory(), before);
             const again = await other.call<Begun>("volume_import", args);
-            t.is(again.volname, disk(0));
+            t.is(plain(again.volname), disk(0));
             await other.hangUp();
             t.deepEqual(await s.place.inventory(), before);
           });

@@ -83,6 +83,8 @@ export const snapshots: Topic = {
           const guest = await open(await s.map(volname), "r+");
           try {
             await guest.write(pattern("before", 4096), 0, 4096, 0);
+            // A guest's writes go around the page cache of a device.
+            if ((await guest.stat()).isBlockDevice()) await guest.datasync();
             await s.snapshot(volname, "s1");
             await guest.write(pattern("after", 4096), 0, 4096, 0);
             await guest.sync();

@@ -22,26 +22,28 @@ interface Tree {
 
 /** One storage on a simulated cluster of its own. */
 class StorpoolPlace implements Place {
-  readonly section: Section = { type: "storpool", content: { images: true, rootdir: true } };
+  readonly section: Section;
 
   private constructor(
-    readonly storeid: string,
+    template: string,
     private readonly sim: StorPoolSimulator,
     private readonly top: string,
-  ) {}
+  ) {
+    this.section = { type: "storpool", template, content: { images: true, rootdir: true } };
+  }
 
-  static async open(storeid: string, tree: Tree, options: SimulatorOptions): Promise<StorpoolPlace> {
-    const top = join(tree.top, storeid);
+  static async open(template: string, tree: Tree, options: SimulatorOptions): Promise<StorpoolPlace> {
+    const top = join(tree.top, template);
     for (const dir of ["data", "dev", "root/etc"]) mkdirSync(join(top, dir), { recursive: true });
     const sim = await StorPoolSimulator.start({
-      templates: [storeid],
+      templates: [template],
       clients: Object.values(clients),
       data: join(top, "data"),
       devices: join(top, "dev"),
       ...options,
     });
     writeFileSync(join(top, "root/etc/storpool.conf"), configuration(sim.port, sim.token));
-    return new StorpoolPlace(storeid, sim, top);
+    return new StorpoolPlace(template, sim, top);
   }
 
   path(volname: string, snap: string | null): string {
@@ -149,7 +151,8 @@ export function storpoolSubject(name: string, options: SimulatorOptions = {}): S
     },
     foreign: [],
     outages: ["the service refuses connections", "each connection breaks", "a proxy answers instead"],
-    fileName: (stem) => `${stem}.raw`,
+    takes: (stem) => /^vm-[0-9]+-(?:disk-[0-9]+|cloudinit|state-.*)$/.test(stem),
+    fileName: (stem) => stem,
     volname: (_vmid, stem) => `${stem}.raw`,
     plain: (text) =>
       text
@@ -163,15 +166,15 @@ export function storpoolSubject(name: string, options: SimulatorOptions = {}): S
 }
 
 async function openSite(options: SimulatorOptions): Promise<Site> {
-  const image: Mounted = await mountImage(btrfs, 4 << 30);
+  const image: Mounted = await mountImage(btrfs, 4 * 2 ** 30);
   const top = mkdtempSync(join(image.dir, "storpool-"));
   const cluster = mkdtempSync(join(tmpdir(), "blockio-cluster-"));
   writeFileSync(join(cluster, "corosync.conf"), `totem {\n  cluster_name: ${slug}\n}\n`);
   const tree: Tree = {
     top,
     install() {
-      process.env["PVE_BLOCKIO_STORPOOL_ROOT"] = join(top, "{storeid}", "root");
-      process.env["PVE_BLOCKIO_DEVICE_DIR"] = join(top, "{storeid}", "dev", "{client}");
+      process.env["PVE_BLOCKIO_STORPOOL_ROOT"] = join(top, "{template}", "root");
+      process.env["PVE_BLOCKIO_DEVICE_DIR"] = join(top, "{template}", "dev", "{client}");
       process.env["PVE_BLOCKIO_CLUSTER_DIR"] = cluster;
     },
   };
