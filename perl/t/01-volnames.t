@@ -25,7 +25,8 @@ my $vectors = do {
     JSON->new->utf8->decode(do { local $/ = undef; <$fh> });
 };
 cmp_ok(scalar($vectors->@*), '>', 100, 'the shared vectors are there');
-is(scalar(grep { $_->{type} ne 'blockio' } $vectors->@*), 0, 'all vectors are of known types');
+# Those of other types need the built manifest, see 11-built-manifest.t.
+$vectors = [grep { $_->{type} eq 'blockio' } $vectors->@*];
 
 for my $vector ($vectors->@*) {
     my $volname = taint($vector->{volname});

@@ -21,7 +21,11 @@ plan(skip_all => 'dist/manifest.json is not built') if !-e $manifest;
 require PVE::Storage;
 $ENV{PVE_BLOCKIO_MANIFEST} = $manifest;
 my $class = 'PVE::Storage::Custom::BlockioPlugin';
-is_deeply([warnings_of(sub { PVE::Storage::load_plugin($class) })], [], 'loads without a warning');
+my $classes = { blockio => $class, storpool => 'PVE::Storage::Custom::StorpoolPlugin' };
+for my $type (sort keys $classes->%*) {
+    my @warnings = warnings_of(sub { PVE::Storage::load_plugin($classes->{$type}) });
+    is_deeply(\@warnings, [], "$type loads without a warning");
+}
 is(dies_with(sub { PVE::Storage::Plugin->init() }), 'lived', 'its properties do not collide');
 ok($class->options()->{path}->{fixed}, 'the path of a storage is fixed');
 
@@ -31,13 +35,14 @@ close($fh) or die "vectors: $!\n";
 
 my @wrong;
 for my $vector ($vectors->@*) {
-    my @got = eval { $class->parse_volname($vector->{volname}) };
+    my $of = $classes->{ $vector->{type} } // die "no class for type '$vector->{type}'\n";
+    my @got = eval { $of->parse_volname($vector->{volname}) };
     my @expected =
         $vector->{ok} ? $vector->{ok}->@{qw(vtype name vmid basename basevmid isBase format)} : ();
     $_->[5] = $_->[5] ? 1 : 0 for grep { $_->@* } \@got, \@expected;
     push @wrong, $vector->{volname} if !eq_array(\@got, \@expected);
     next if !@got;
-    my $path = $class->path(blockio_scfg(), $vector->{volname}, 'store');
+    my $path = $of->path(blockio_scfg(), $vector->{volname}, 'store');
     push @wrong, "path of $vector->{volname}" if $path ne $vector->{path};
 }
 is_deeply(\@wrong, [], 'all shared vectors hold');

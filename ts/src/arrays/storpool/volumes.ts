@@ -21,7 +21,7 @@ import { parseShortName, type Request } from "./request.js";
 import type { StorpoolSection } from "./schema.js";
 import type { StorpoolObject } from "./schemas.js";
 import type { Session } from "./session.js";
-import { buildTags, clearedTags, ownership, type TagSpec, tag } from "./tags.js";
+import { buildTags, clearedTags, ownership, tag } from "./tags.js";
 
 /** Sizes are whole sectors. */
 const sector = 512n;

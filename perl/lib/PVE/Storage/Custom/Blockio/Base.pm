@@ -269,8 +269,8 @@ my sub local_path($class, $scfg, $volname, $storeid, $snapname) {
     return ($path, $volume->{vmid}, $volume->{vtype});
 }
 
-# Without I/O wherever the name tells the path: PVE asks for paths of volumes that are not active or do not
-# exist yet.
+# Without I/O wherever the name tells the path: PVE asks for paths of volumes that are not active
+# or do not exist yet.
 sub path($class, $scfg, $volname, $storeid = undef, $snapname = undef, @) {
     return $class->SUPER::filesystem_path($scfg, $volname, $snapname)
         if delegated($class, $volname);
