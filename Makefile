@@ -79,7 +79,7 @@ format: setup-build setup-lint
 install:
 	@test -f dist/manifest.json || { echo "install: not built, run 'make build' first" >&2; exit 1; }
 	install -d $(LIB) $(BIN) $(UNITS) $(DOC) $(addprefix $(PERL)/,$(sort $(dir $(PERL_MODULES))))
-	install -m 644 dist/pve-blockio.cjs dist/blockio.node dist/manifest.json $(LIB)
+	install -m 644 dist/*.cjs dist/blockio.node dist/manifest.json $(LIB)
 	if [ -e .tools/bin/node ]; then install -m 755 .tools/bin/node $(LIB)/node; fi
 	install -m 755 bin/pve-blockio $(BIN)/pve-blockio
 	for module in $(PERL_MODULES); do install -m 644 perl/lib/PVE/Storage/Custom/$$module $(PERL)/$$module || exit 1; done

@@ -1,26 +1,45 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-// Bundles the TypeScript side into dist/pve-blockio.cjs, then lets the bundle print dist/manifest.json.
+// Bundles the TypeScript side into dist/pve-blockio.cjs and what that loads on demand into files beside it, then lets the bundle print dist/manifest.json.
 import { execFileSync } from "node:child_process";
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { build } from "esbuild";
 import { thirdPartyLicences } from "./licences.mjs";
 
 const BUNDLE = "dist/pve-blockio.cjs";
+/** What is loaded on demand, by the import that loads it: a stream must not wait for the service to be compiled. */
+const PARTS = {
+  "./service.js": { source: "ts/src/cli/service.ts", file: "service.cjs" },
+  "../../sim/storpool/index.js": { source: "ts/sim/storpool/index.ts", file: "sim-storpool.cjs" },
+};
 const { version } = JSON.parse(readFileSync("package.json", "utf8"));
 
 // The version check comes before everything else: an old Node would fail later, in the middle of a storage operation.
 // A CommonJS file has no import.meta.url, so the bundle gets one; the addon lies beside it.
 const banner = `/*! pve-blockio ${version} | SPDX-License-Identifier: AGPL-3.0-or-later */
-if (Number.parseInt(process.versions.node, 10) < 20) {
-  process.stderr.write("pve-blockio: Node 20 or newer is needed, this is " + process.versions.node + "\\n");
+const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
+if (major < 20 || (major === 20 && minor < 18)) {
+  process.stderr.write("pve-blockio: Node 20.18 or newer is needed, this is " + process.versions.node + "\\n");
   process.exit(1);
 }
 const __bundleUrl = require("node:url").pathToFileURL(__filename).href;`;
 
-async function bundle() {
+const parts = {
+  name: "parts",
+  setup({ onResolve }) {
+    onResolve({ filter: /./ }, ({ kind, path }) => {
+      if (kind !== "dynamic-import") return undefined;
+      const part = PARTS[path];
+      if (!part) throw new Error(`import("${path}"): not one of the parts`);
+      return { path: `./${part.file}`, external: true };
+    });
+  },
+};
+
+async function bundle(source, outfile) {
   const { metafile } = await build({
-    entryPoints: ["ts/src/cli/main.ts"],
-    outfile: BUNDLE,
+    entryPoints: [source],
+    outfile,
+    plugins: [parts],
     bundle: true,
     platform: "node",
     target: "node20",
@@ -52,6 +71,9 @@ function printManifest() {
 }
 
 mkdirSync("dist", { recursive: true });
-const metafile = await bundle();
-replaceFile("dist/third-party-licences.txt", thirdPartyLicences(metafile));
+const outputs = [["ts/src/cli/main.ts", BUNDLE]];
+for (const { source, file } of Object.values(PARTS)) outputs.push([source, `dist/${file}`]);
+const metafiles = [];
+for (const [source, outfile] of outputs) metafiles.push(await bundle(source, outfile));
+replaceFile("dist/third-party-licences.txt", thirdPartyLicences(metafiles));
 replaceFile("dist/manifest.json", printManifest());

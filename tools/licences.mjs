@@ -24,8 +24,9 @@ function section({ name, version, license, directory }) {
 }
 
 /** npm packages of which esbuild took at least one file into the bundle. */
-function bundledPackages(metafile) {
-  const taken = Object.values(metafile.outputs).flatMap((output) =>
+function bundledPackages(metafiles) {
+  const outputs = metafiles.flatMap((metafile) => Object.values(metafile.outputs));
+  const taken = outputs.flatMap((output) =>
     Object.entries(output.inputs).flatMap(([path, { bytesInOutput }]) => (bytesInOutput > 0 ? [path] : [])),
   );
   const directories = taken.map((path) => /^(.*node_modules\/(?:@[^/]+\/)?[^/]+)\//.exec(path)?.[1]);
@@ -63,8 +64,8 @@ function linkedCrates() {
     }));
 }
 
-export function thirdPartyLicences(metafile) {
-  const parts = [...bundledPackages(metafile), ...(existsSync("Cargo.lock") ? linkedCrates() : [])];
-  const intro = "Software of others in pve-blockio.cjs and blockio.node, with its licences.\n";
+export function thirdPartyLicences(metafiles) {
+  const parts = [...bundledPackages(metafiles), ...(existsSync("Cargo.lock") ? linkedCrates() : [])];
+  const intro = "Software of others in the bundles (*.cjs) and in blockio.node, with its licences.\n";
   return [intro, ...parts.map(section)].join("\n");
 }

