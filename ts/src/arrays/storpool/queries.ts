@@ -26,6 +26,14 @@ export interface Everything {
   readonly snapshots: readonly StorpoolObject[];
 }
 
+/** Tells by an object's raw tags whether it is worth decoding. */
+export type Relevant = (tags: Readonly<Record<string, unknown>>) => boolean;
+
+function rawTags(row: unknown): Readonly<Record<string, unknown>> {
+  const { tags } = (row ?? {}) as { tags?: unknown };
+  return typeof tags === "object" && tags !== null ? (tags as Record<string, unknown>) : {};
+}
+
 /** The queries of StorPool's API: they change nothing, so each is repeated after any failure of the transport. */
 export class Queries {
   protected readonly transport: Transport;
@@ -54,17 +62,20 @@ export class Queries {
     return this.#rows(ctx, what, templateStatusSchema, await this.#query(ctx, what, "VolumeTemplatesStatus"));
   }
 
-  /** Every volume and snapshot, in one request where the release has it. */
-  async listAll(ctx: Context): Promise<Everything> {
+  /**
+   * Every volume and snapshot, in one request where the release has it. Rows whose tags are not `relevant` are not even
+   * decoded: of thousands of objects a caller wants a few.
+   */
+  async listAll(ctx: Context, relevant?: Relevant): Promise<Everything> {
     if (this.#bothListsInOne) {
       const what = "list volumes and snapshots";
       try {
         const data = await this.#query(ctx, what, "VolumesAndSnapshotsList");
         const both = this.decode(what, bothSchema, data);
         return {
-          volumes: this.#rows(ctx, what, objectSchema("volume"), both.volumes),
+          volumes: this.#rows(ctx, what, objectSchema("volume"), both.volumes, relevant),
           snapshots: both.snapshots
-            ? this.#rows(ctx, what, objectSchema("snapshot"), both.snapshots)
+            ? this.#rows(ctx, what, objectSchema("snapshot"), both.snapshots, relevant)
             : await this.snapshots(ctx),
         };
       } catch (error) {
@@ -145,8 +156,15 @@ export class Queries {
   }
 
   /** Decodes row by row: one that cannot be read is left out with a warning. */
-  #rows<S extends z.ZodType>(ctx: Context, what: string, schema: S, data: unknown): z.output<S>[] {
+  #rows<S extends z.ZodType>(
+    ctx: Context,
+    what: string,
+    schema: S,
+    data: unknown,
+    relevant?: Relevant,
+  ): z.output<S>[] {
     return this.decode(what, rowsSchema, data).flatMap((row) => {
+      if (relevant && !relevant(rawTags(row))) return [];
       const result = schema.safeParse(row);
       if (result.success) return [result.data];
       ctx.log.warn(misread(`${what}: a row is left out`, result.error));

@@ -42,7 +42,14 @@ export class Volumes {
 
   /** Disks, bases, RAM states, cloud-init drives and images; snapshots of disks are no volumes. */
   async list(session: Session, ctx: Context, vmid: number | undefined): Promise<Volume[]> {
-    const { volumes, snapshots } = await session.client.listAll(ctx);
+    const { slug, storeid } = session.owner;
+    const { volumes, snapshots } = await session.client.listAll(ctx, (tags) => {
+      if (tags["pve-loc"] !== slug || tags["pve"] !== storeid || tags["pve-snap-v"]) return false;
+      // Bases and images of others are the parents of this guest's clones.
+      return (
+        vmid === undefined || tags["pve-vm"] === `${vmid}` || tags["pve-base"] === "1" || !tags["pve-vm"]
+      );
+    });
     const names = new Map<string, string>();
     const shown: Found[] = [];
     for (const object of [...volumes, ...snapshots]) {
