@@ -64,7 +64,7 @@ export class Volumes {
     const tags = buildTags(session.owner, spec, this.section.extraTags);
     const source = { size: sectors(size), template: this.section.template };
     const calm = steady(ctx);
-    const gid = await makeVolume(session.client, calm, source, tags);
+    const gid = await makeVolume(session.client, calm, source, tags, session.pace);
     const made = await this.#numbered(session, calm, spec, gid);
     if (session.config.veeamCompat) await this.#attachNow(session, ctx, made);
     return made;
@@ -91,7 +91,7 @@ export class Volumes {
     const tags = { ...clearedTags, ...buildTags(session.owner, spec, this.section.extraTags) };
     const { template } = this.section;
     const calm = steady(ctx);
-    const gid = await makeVolume(session.client, calm, { parent: parent.gid, template }, tags);
+    const gid = await makeVolume(session.client, calm, { parent: parent.gid, template }, tags, session.pace);
     return this.#numbered(session, calm, spec, gid);
   }
 
@@ -175,7 +175,8 @@ export class Volumes {
       throw fail("exists", `make a base of '${volume.name}': there is '${made.name}' already`);
     }
     // An earlier attempt may have come as far as the snapshot.
-    const gid = made?.ref.gid ?? (await makeSnapshot(client, steady(ctx), volume.ref.gid, tags));
+    const gid =
+      made?.ref.gid ?? (await makeSnapshot(client, steady(ctx), volume.ref.gid, tags, session.pace));
     try {
       await client.deleteVolume(ctx, volume.ref.gid);
     } catch (error) {

@@ -6,9 +6,10 @@ import test, { type ExecutionContext } from "ava";
 import { Cluster, type Guest } from "../../../src/arrays/storpool/guest.js";
 import { type Holder, takeover } from "../../../src/arrays/storpool/takeover.js";
 
-const beside = { detachOthers: false, force: false };
-const politely = { detachOthers: true, force: false };
-const forced = { detachOthers: true, force: true };
+const beside = { running: [], force: false, down: [] };
+const politely = { running: [12], force: false, down: [] };
+const forced = { running: [12], force: true, down: [] };
+const fenced = { running: [], force: false, down: [13] };
 const up: Holder = { client: 12, running: true };
 const down: Holder = { client: 13, running: false };
 
@@ -45,14 +46,15 @@ test("a volume that nobody has is taken from nobody", (t) => {
 });
 
 test("clients that are down lose the volume by force, also of a locked guest", (t) => {
-  t.deepEqual(decide({ node: "node-a" }, down), forced);
-  t.deepEqual(decide({ node: "node-a" }, down, { client: 14, running: false }), forced);
-  t.deepEqual(decide({ node: "node-a", lock: "backup" }, down), forced);
+  t.deepEqual(decide({ node: "node-a" }, down), fenced);
+  const both = { running: [], force: false, down: [13, 14] };
+  t.deepEqual(decide({ node: "node-a" }, down, { client: 14, running: false }), both);
+  t.deepEqual(decide({ node: "node-a", lock: "backup" }, down), fenced);
 });
 
 test("a running client loses the volume without force", (t) => {
   t.deepEqual(decide({ node: "node-a" }, up), politely);
-  t.deepEqual(decide({ node: "node-a" }, down, up), politely);
+  t.deepEqual(decide({ node: "node-a" }, down, up), { running: [12], force: false, down: [13] });
 });
 
 test("a running client keeps the volume of a locked guest; it and the lock are named", (t) => {
