@@ -3,6 +3,7 @@ import type { Context } from "../../common/context.js";
 import { fail } from "../../common/errors.js";
 import type { Bytes } from "../../common/size.js";
 import type { DriverEnvironment, Volume, VolumeRef } from "../contract.js";
+import { ArrayError } from "./answer.js";
 import { detach, detachAll } from "./attach.js";
 import { makeSnapshot, makeVolume } from "./creation.js";
 import { encodeRecord, nextDiskNumber } from "./encode.js";
@@ -153,7 +154,7 @@ export class Volumes {
 
   /**
    * A base is a snapshot that replaces its volume. The volume goes last: until then the call can be repeated, and when
-   * it cannot go the snapshot is taken back.
+   * the array refuses to delete it the snapshot is taken back.
    */
   async makeBase(session: Session, ctx: Context, from: VolumeRef, to: VolumeRef): Promise<VolumeRef> {
     const { client, owner } = session;
@@ -180,7 +181,9 @@ export class Volumes {
     try {
       await client.deleteVolume(ctx, volume.ref.gid);
     } catch (error) {
-      if (!made) {
+      // Only a plain no: when the reply was lost the volume may be gone, and the snapshot is all that is left of it.
+      const stays = error instanceof ArrayError && !error.afterLost;
+      if (!made && stays) {
         await client
           .deleteSnapshot({ ...ctx, signal: AbortSignal.timeout(30_000) }, gid)
           .catch((undo: unknown) => {
