@@ -7,6 +7,7 @@ import { type JournalEntry, type SimulatorOptions, StorPoolSimulator } from "../
 import type { VolumeRef } from "../../../src/arrays/contract.js";
 import { StorpoolDriver } from "../../../src/arrays/storpool/driver.js";
 import { parseSection } from "../../../src/arrays/storpool/schema.js";
+import type { Pace } from "../../../src/arrays/storpool/session.js";
 import { storpoolType } from "../../../src/arrays/storpool/type.js";
 import type { Context } from "../../../src/common/context.js";
 import { createLogger } from "../../../src/common/log.js";
@@ -20,7 +21,7 @@ export type NodeName = keyof typeof clientOf;
 
 const names = new VolumeNames(storpoolType);
 /** No driver waits for long. */
-const pace = { pausesMs: [1, 1, 1, 1], looksMs: [0, 1, 5] };
+const brisk: Pace = { pausesMs: [1, 1, 1, 1], looksMs: [0, 1, 5] };
 let count = 0;
 
 /** What a test says of a guest. */
@@ -46,7 +47,7 @@ export class Nodes {
     };
   }
 
-  static async start(t: ExecutionContext, options: SimulatorOptions = {}): Promise<Nodes> {
+  static async start(t: ExecutionContext, options: SimulatorOptions = {}, pace = brisk): Promise<Nodes> {
     // Each gets a template of its own: it leads to the configuration, and the environment is that of all tests.
     const template = `nodes-${++count}`;
     const sim = await StorPoolSimulator.start({ templates: [template], clients: [11, 12], ...options });
