@@ -45,14 +45,19 @@ export async function attachVolume(
     // What StorPool does not know to be down may be doing I/O.
     others.map((row) => ({ client: row.client, running: states.get(row.client) !== "down" })),
   );
-  const detach = decision.detachOthers ? others.map((row) => row.client) : [];
-  if (mine?.rights === "rw" && detach.length === 0) return;
-  const entry: Reassign = {
-    volume: gid,
-    rw: [config.ourId],
-    ...(detach.length > 0 ? { detach, force: decision.force } : {}),
-  };
-  await client.reassignWait(ctx, [entry], attachTimeout);
+  const { running, force, down } = decision;
+  if (mine?.rights === "rw" && running.length + down.length === 0) return;
+  const attach = { volume: gid, rw: [config.ourId] };
+  if (running.length > 0) {
+    // First, because only these can say no: then nothing has changed.
+    const entry: Reassign = { ...attach, detach: running, ...(force ? { force } : {}) };
+    await client.reassignWait(ctx, [entry], attachTimeout);
+  }
+  if (down.length > 0) {
+    // StorPool would wait for those that lose something too, and a client that is down never answers.
+    await client.reassignWait(ctx, [{ ...attach, detach: down, force: true }], 0);
+  }
+  if (running.length === 0 || down.length > 0) await client.reassignWait(ctx, [attach], attachTimeout);
 }
 
 /** Detaches an object from this node; from no other. Throws `busy` while it is open here. */

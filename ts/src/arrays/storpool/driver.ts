@@ -17,7 +17,7 @@ import { makeSnapshot } from "./creation.js";
 import { type Found, lookUp, snapshotOf, snapshotsOf, tryLookUp } from "./objects.js";
 import type { StorpoolSection } from "./schema.js";
 import type { StorpoolObject } from "./schemas.js";
-import { devicePath, type Session, Sessions } from "./session.js";
+import { devicePath, type Pace, type Session, Sessions } from "./session.js";
 import { buildTags, tag } from "./tags.js";
 import { steady, Volumes } from "./volumes.js";
 
@@ -41,9 +41,10 @@ export class StorpoolDriver implements Driver {
   constructor(
     private readonly section: StorpoolSection,
     private readonly environment: DriverEnvironment,
+    pace?: Pace,
   ) {
     this.domain = `storpool:${section.template}`;
-    this.#sessions = new Sessions(environment.storeid, section.template, environment.host.name);
+    this.#sessions = new Sessions(environment.storeid, section.template, environment.host.name, pace);
     this.#volumes = new Volumes(section, environment);
   }
 
@@ -123,6 +124,7 @@ export class StorpoolDriver implements Driver {
         steady(ctx),
         parentGid,
         buildTags(session.owner, spec, this.section.extraTags),
+        session.pace,
       );
     });
   }

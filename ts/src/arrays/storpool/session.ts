@@ -8,8 +8,16 @@ import { Cluster } from "./guest.js";
 import { clusterSlug, type Owner } from "./tags.js";
 import { Transport } from "./transport.js";
 
-/** Pauses between attempts: three seconds in all, so that a call of PVE with four learns the reason. */
-const pausesMs = [200, 400, 800, 1600];
+/** How long is waited before something is tried or looked at again, in milliseconds. */
+export interface Pace {
+  /** Between attempts of a request. */
+  readonly pausesMs: readonly number[];
+  /** Before each look for what an unanswered creation has made; the usual ones when absent. */
+  readonly looksMs?: readonly number[];
+}
+
+/** Three seconds in all, so that a call of PVE with four learns the reason. */
+const usualPace: Pace = { pausesMs: [200, 400, 800, 1600] };
 
 /** Everything that one storage needs to talk to its array. */
 export interface Session {
@@ -18,6 +26,7 @@ export interface Session {
   readonly owner: Owner;
   /** Where StorPool's client puts the devices of this node. */
   readonly devices: string;
+  readonly pace: Pace;
 }
 
 /** Opens the session of a storage when it is first needed, and again after the array rejected the credentials. */
@@ -29,6 +38,7 @@ export class Sessions {
     private readonly storeid: string,
     private readonly template: string,
     private readonly node: string,
+    private readonly pace: Pace = usualPace,
   ) {}
 
   /** Runs `body` with the session. A configuration that turns out to be wrong is read again the next time. */
@@ -54,8 +64,9 @@ export class Sessions {
     const root = (process.env["PVE_BLOCKIO_STORPOOL_ROOT"] ?? "/").replace("{template}", this.template);
     const config = await loadConfig(ctx.signal, { root, node: this.node });
     const slug = clusterSlug(await this.cluster.name(), this.node);
-    const client = new StorpoolClient(new Transport(config, { pausesMs }));
-    return { client, config, owner: { slug, storeid: this.storeid }, devices: this.#devices(config) };
+    const client = new StorpoolClient(new Transport(config, { pausesMs: this.pace.pausesMs }));
+    const owner = { slug, storeid: this.storeid };
+    return { client, config, owner, devices: this.#devices(config), pace: this.pace };
   }
 
   /** The directory can be another one than `/dev`; `{client}` in it stands for the client id. */

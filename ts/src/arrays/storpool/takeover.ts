@@ -9,14 +9,17 @@ export interface Holder {
   readonly running: boolean;
 }
 
-/** How a volume gets attached: beside the others, or instead of them. */
+/** Which clients lose a volume to this node. */
 export interface Takeover {
-  readonly detachOthers: boolean;
-  /** Also from clients that have it open. */
+  /** Running ones. */
+  readonly running: readonly number[];
+  /** The running ones lose it also while they have it open. */
   readonly force: boolean;
+  /** Those that are down: always by force, and without waiting for them. */
+  readonly down: readonly number[];
 }
 
-const beside: Takeover = { detachOthers: false, force: false };
+const beside: Takeover = { running: [], force: false, down: [] };
 
 /**
  * Who may take a volume from whom when a guest starts on `node`.
@@ -45,15 +48,15 @@ export function takeover(
     );
   }
   if (holders.length === 0) return beside;
-  const running = holders.filter((holder) => holder.running);
-  if (running.length === 0) return { detachOthers: true, force: true };
+  const running = holders.filter((holder) => holder.running).map(({ client }) => client);
+  const down = holders.filter((holder) => !holder.running).map(({ client }) => client);
+  if (running.length === 0) return { running, force: false, down };
   if (guest.lock !== undefined) {
-    const clients = running.map(({ client }) => client).join(", ");
     throw fail(
       "busy",
-      `attach ${what}: running client ${clients} has it while its guest is locked (${guest.lock}); wait for that or qm unlock`,
+      `attach ${what}: running client ${running.join(", ")} has it while its guest is locked (${guest.lock}); wait for that or qm unlock`,
     );
   }
   const recovered = guest.ha?.state === "started" && guest.ha.node === node;
-  return { detachOthers: true, force: recovered };
+  return { running, force: recovered, down };
 }

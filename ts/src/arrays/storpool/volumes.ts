@@ -3,6 +3,7 @@ import type { Context } from "../../common/context.js";
 import { fail } from "../../common/errors.js";
 import type { Bytes } from "../../common/size.js";
 import type { DriverEnvironment, Volume, VolumeRef } from "../contract.js";
+import { ArrayError } from "./answer.js";
 import { detach, detachAll } from "./attach.js";
 import { makeSnapshot, makeVolume } from "./creation.js";
 import { encodeRecord, nextDiskNumber } from "./encode.js";
@@ -71,7 +72,7 @@ export class Volumes {
     const tags = buildTags(session.owner, spec, this.section.extraTags);
     const source = { size: sectors(size), template: this.section.template };
     const calm = steady(ctx);
-    const gid = await makeVolume(session.client, calm, source, tags);
+    const gid = await makeVolume(session.client, calm, source, tags, session.pace);
     const made = await this.#numbered(session, calm, spec, gid);
     if (session.config.veeamCompat) await this.#attachNow(session, ctx, made);
     return made;
@@ -98,7 +99,7 @@ export class Volumes {
     const tags = { ...clearedTags, ...buildTags(session.owner, spec, this.section.extraTags) };
     const { template } = this.section;
     const calm = steady(ctx);
-    const gid = await makeVolume(session.client, calm, { parent: parent.gid, template }, tags);
+    const gid = await makeVolume(session.client, calm, { parent: parent.gid, template }, tags, session.pace);
     return this.#numbered(session, calm, spec, gid);
   }
 
@@ -160,7 +161,7 @@ export class Volumes {
 
   /**
    * A base is a snapshot that replaces its volume. The volume goes last: until then the call can be repeated, and when
-   * it cannot go the snapshot is taken back.
+   * the array refuses to delete it the snapshot is taken back.
    */
   async makeBase(session: Session, ctx: Context, from: VolumeRef, to: VolumeRef): Promise<VolumeRef> {
     const { client, owner } = session;
@@ -182,11 +183,14 @@ export class Volumes {
       throw fail("exists", `make a base of '${volume.name}': there is '${made.name}' already`);
     }
     // An earlier attempt may have come as far as the snapshot.
-    const gid = made?.ref.gid ?? (await makeSnapshot(client, steady(ctx), volume.ref.gid, tags));
+    const gid =
+      made?.ref.gid ?? (await makeSnapshot(client, steady(ctx), volume.ref.gid, tags, session.pace));
     try {
       await client.deleteVolume(ctx, volume.ref.gid);
     } catch (error) {
-      if (!made) {
+      // Only a plain no: when the reply was lost the volume may be gone, and the snapshot is all that is left of it.
+      const stays = error instanceof ArrayError && !error.afterLost;
+      if (!made && stays) {
         await client
           .deleteSnapshot({ ...ctx, signal: AbortSignal.timeout(30_000) }, gid)
           .catch((undo: unknown) => {
