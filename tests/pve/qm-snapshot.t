@@ -30,7 +30,7 @@ fails 'the same name again' 'already used' on1 qm snapshot 100 fresh
 ok 'start' on1 qm start 100
 ok 'the guest runs' guest_alive 100
 ok 'snapshot with memory' on1 qm snapshot 100 memory --vmstate 1
-like 'its memory is a volume of the subject' "$(on1 pvesm list sub)" '^sub:100/vm-100-state-memory\.raw'
+like 'its memory is a volume of the subject' "$(plain "$(on1 pvesm list sub)")" '^sub:100/vm-100-state-memory\.raw'
 live_mark 100 scsi1 0x42 >>"$LOG"
 sleep 1
 ok 'snapshot without memory, running' on1 qm snapshot 100 disks
