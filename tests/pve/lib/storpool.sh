@@ -41,6 +41,21 @@ SP_AUTH_TOKEN=secret
 [$1]
 SP_OURID=${SP_CLIENT[$1]}
 C
+    # PVE unmounts with -d, which takes a loop device away but not what a real client has
+    on "$1" sh -c 'mv /usr/bin/umount /usr/bin/umount.real && cat >/usr/bin/umount && chmod 755 /usr/bin/umount' <<'C'
+#!/bin/sh
+for last; do :; done
+device=$(findmnt -n -o SOURCE --mountpoint "$last" | tail -n 1)
+for link in /dev/storpool-byid/*; do
+    [ -n "$device" ] && [ "$(readlink -f "$link")" = "$device" ] || continue
+    for arg; do
+        shift
+        [ "$arg" = -d ] || set -- "$@" "$arg"
+    done
+    break
+done
+exec umount.real "$@"
+C
     # PVE's QEMU writes a memory image into any file; what stands in for it truncates the file, which no device allows
     on "$1" sh -c 'f=/usr/share/perl5/PVE/QMPClient.pm
         ! grep -q "file:\$args->{statefile}" "$f" ||
