@@ -16,7 +16,7 @@ must 'a source on the stock storage' on1 pvesm alloc plain 100 vm-100-disk-0.raw
 must 'with data' fill plain:100/vm-100-disk-0.raw "$data"
 ok 'export from the stock storage' export_to plain:100/vm-100-disk-0.raw raw+size "$STORE/a"
 is 'header is the size, little endian' "$(od -An -tu8 -N8 "$STORE/a" | tr -d ' ')" $((32769 * 1024))
-ok 'import into the subject' import_from sub:100/vm-100-disk-0.raw raw+size "$STORE/a"
+ok 'import into the subject' import_from "$(asked sub:100/vm-100-disk-0.raw)" raw+size "$STORE/a"
 like 'says what it made' "$(plain "$OUT")" "successfully imported 'sub:100/vm-100-disk-0.raw'"
 disk=$(volid sub:100/vm-100-disk-0.raw)
 is 'the size is exact' "$(size_of "$disk")" $((32769 * 1024))
@@ -33,17 +33,17 @@ pipe() { # SOURCE TARGET [IMPORT_OPTION...]
         on2 pvesm import "$2" raw+size - -with-snapshots 0 "${@:3}" </dev/stdin)
 }
 run_pipe() { OUT=$(pipe "$@" 2>&1); local rc=$?; printf '%s\n' "$OUT" >>"$LOG"; echo "$OUT"; return $rc; }
-ok 'pipe to the other node' run_pipe "$disk" sub:100/vm-100-disk-5.raw
+ok 'pipe to the other node' run_pipe "$disk" "$(asked sub:100/vm-100-disk-5.raw)"
 is 'the content is the same there' "$(digest_of "$(volid sub:100/vm-100-disk-5.raw)")" "$sum"
-fails 'onto an existing name: refused' 'exist' run_pipe "$disk" sub:100/vm-100-disk-5.raw
-ok 'onto an existing name with -allow-rename' run_pipe plain:100/vm-100-disk-0.raw sub:100/vm-100-disk-5.raw -allow-rename 1
+fails 'onto an existing name: refused' 'exist' run_pipe "$disk" "$(asked sub:100/vm-100-disk-5.raw)"
+ok 'onto an existing name with -allow-rename' run_pipe plain:100/vm-100-disk-0.raw "$(asked sub:100/vm-100-disk-5.raw)" -allow-rename 1
 other=$(sed -n "s/.*successfully imported '\(.*\)'.*/\1/p" <<<"$OUT")
-isnt 'another name was chosen' "$other" sub:100/vm-100-disk-5.raw
+isnt 'another name was chosen' "$(plain "$other")" sub:100/vm-100-disk-5.raw
 is 'its content is the same' "$(digest_of "$other")" "$sum"
 
 # --- over a socket, as insecure and remote migration do
 import_unix() {
-    on2 pvesm import sub:100/vm-100-disk-8.raw raw+size unix:///run/pve-import.sock -with-snapshots 0 &
+    on2 pvesm import "$(asked sub:100/vm-100-disk-8.raw)" raw+size unix:///run/pve-import.sock -with-snapshots 0 &
     local pid=$! i
     for ((i = 0; i < 100; i++)); do on2 test -S /run/pve-import.sock && break; sleep 0.1; done
     on2 socat -u "OPEN:$STORE/a" UNIX-CONNECT:/run/pve-import.sock
@@ -55,15 +55,15 @@ is 'the content is the same' "$(digest_of "$(volid sub:100/vm-100-disk-8.raw)")"
 # --- refusals, and streams that are not what they say
 fails 'a format the volume does not have' 'not available|cannot|not support|unsupported' \
     export_to "$disk" tar+size "$STORE/c"
-fails 'export of an absent volume' . export_to sub:100/vm-100-disk-99.raw raw+size "$STORE/c"
+fails 'export of an absent volume' . export_to "$(asked sub:100/vm-100-disk-99.raw)" raw+size "$STORE/c"
 before=$(left_over)
 head -c 1000000 "$STORE/a" >"$STORE/short"
 : >"$STORE/empty"
-fails 'an empty stream' . import_from sub:100/vm-100-disk-9.raw raw+size "$STORE/empty"
+fails 'an empty stream' . import_from "$(asked sub:100/vm-100-disk-9.raw)" raw+size "$STORE/empty"
 if [ -n "$OURS" ]; then
-    fails 'a stream that ends early' . import_from sub:100/vm-100-disk-9.raw raw+size "$STORE/short"
+    fails 'a stream that ends early' . import_from "$(asked sub:100/vm-100-disk-9.raw)" raw+size "$STORE/short"
     { cat "$STORE/a"; echo more; } >"$STORE/long"
-    fails 'a stream that goes on after its end' . import_from sub:100/vm-100-disk-9.raw raw+size "$STORE/long"
+    fails 'a stream that goes on after its end' . import_from "$(asked sub:100/vm-100-disk-9.raw)" raw+size "$STORE/long"
 else
     skip 'a stream that ends early' 'stock types do not notice'
     skip 'a stream that goes on after its end' 'stock types do not notice'

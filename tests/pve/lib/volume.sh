@@ -89,6 +89,9 @@ volid() { # VOLID: what the volume with this name is really called; a name witho
     found=$(on1 pvesm list "${1%%:*}" | awk 'NR > 1 { print $1 }' | sp_find "$1")
     echo "${found:-${1%%:*}:${1#*/}}"
 }
+asked() { # VOLID: how to ask for a volume of this name
+    if [ -n "$CAN_NAMES" ]; then echo "$1"; else echo "${1%%:*}:${1#*/}"; fi
+}
 plain() { # TEXT: volume IDs in it as they would be without
     if [ -n "$CAN_NAMES" ]; then echo "$1"; else sp_plain <<<"$1"; fi
 }
