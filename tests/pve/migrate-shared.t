@@ -43,7 +43,7 @@ if [ -n "$CAN_RAW_SNAP" ]; then
     ok 'rollback there, with memory' on2 qm rollback 100 s1
     ok 'the guest goes on' guest_alive 100 scsi0 pve2
     ok 'stop' stop_vm 100 pve2
-    read -r starts _ missing <<<"$(tracks "$disk")"
+    read -r starts _ missing <<<"$(tracks "$disk" pve2)"
     is 'the same run, and its disk fits its memory' "$starts $missing" '1 0'
     ok 'destroy on the other node' on2 qm destroy 100
 else
@@ -52,7 +52,7 @@ fi
 nothing_left 'nothing is left of the VM'
 
 # --- a container
-must 'create a container' make_ct 200 --rootfs sub:0.25 --mp0 sub:0,mp=/data
+must 'create a container' make_ct 200 --rootfs sub:0.25 --mp0 "sub:$CT_SIZE,mp=/data"
 ok 'write' in_ct 200 'echo one >root/f && echo two >data/f'
 ok 'migrate' on1 pct migrate 200 pve2
 is 'content there' "$(file_in_ct 200 root/f pve2) $(file_in_ct 200 data/f pve2)" 'one two'

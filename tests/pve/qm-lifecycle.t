@@ -12,13 +12,13 @@ config=$(on1 qm config 100)
 like 'EFI disk has the size of its firmware variables' "$config" '^efidisk0: .*size=528K'
 like 'TPM state has 4 MiB' "$config" '^tpmstate0: .*size=4M'
 is 'EFI disk is listed with that size' "$(size_of "$(vm_disk 100 efidisk0)")" 540672
-like 'cloud-init drive has its fixed name' "$config" '^ide2: sub:100/vm-100-cloudinit\.(raw|qcow2),'
+like 'cloud-init drive has its fixed name' "$(plain "$config")" '^ide2: sub:100/vm-100-cloudinit\.(raw|qcow2),'
 is 'five volumes' "$(listed sub --vmid 100 | wc -w)" 5
 
 ok 'start' on1 qm start 100
 like 'the TPM state is made on the first start' "$OUT" 'Successfully authored TPM state'
 is 'running' "$(vm_status 100)" running
-like 'cloud-init image is in its volume' "$(on1 file -s "$(path_of "$(vm_disk 100 ide2)")")" 'ISO 9660|QCOW2'
+like 'cloud-init image is in its volume' "$(with_volume pve1 "$(vm_disk 100 ide2)" file -sL {})" 'ISO 9660|QCOW2'
 fails 'a running VM is not destroyed' 'running' on1 qm destroy 100
 ok 'stop' stop_vm 100
 ok 'regenerate the cloud-init image' on1 qm cloudinit update 100
@@ -43,7 +43,7 @@ ok 'attach it again' on1 qm set 100 --virtio1 "$virtio"
 unlike 'it is not unused any more' "$(on1 qm config 100)" '^unused0'
 must 'a volume nobody refers to' on1 pvesm alloc sub 100 vm-100-disk-9.raw 1M
 ok 'rescan' on1 qm disk rescan --vmid 100
-like 'finds it' "$(on1 qm config 100)" '^unused0: sub:100/vm-100-disk-9.raw'
+like 'finds it' "$(plain "$(on1 qm config 100)")" '^unused0: sub:100/vm-100-disk-9.raw'
 is 'and nothing else' "$(on1 qm config 100 | grep -c '^unused')" 1
 ok 'rescan again' on1 qm disk rescan --vmid 100
 is 'finds no more' "$(on1 qm config 100 | grep -c '^unused')" 1

@@ -21,12 +21,12 @@ ok 'same content' same "$moved" "$STORE/data"
 true_that 'the old one is gone' ! -e "$(path_of "$other")"
 ok 'move back, old one kept' on1 qm disk move 100 scsi1 sub --format "$FMT"
 back=$(vm_disk 100 scsi1)
-like 'on the subject' "$back" '^sub:100/'
+like 'on the subject' "$(plain "$back")" '^sub:100/'
 ok 'same content' same "$back" "$STORE/data"
 is 'same size' "$(size_of "$back")" $((9 << 29))
 like 'the old one is unused' "$(on1 qm config 100)" "^unused0: $moved"
 ok 'remove it' on1 qm set 100 --delete unused0
-true_that 'a copy with holes has holes' "$(du -k "$(path_of "$back")" | cut -f1)" -lt 100000
+true_that 'a copy with holes has holes' "$(kib_of "$back")" -lt 100000
 
 # --- running: a mirror inside QEMU, while the guest writes
 ok 'start' on1 qm start 100
@@ -51,13 +51,13 @@ must 'create another VM' make_vm 101
 before=$(tracks "$disk")
 ok 'reassign a disk' on1 qm disk move 100 scsi0 --target-vmid 101 --target-disk scsi3
 handed=$(vm_disk 101 scsi3)
-like 'it has the name of its new owner' "$handed" '^sub:101/vm-101-disk-0\.'
+like 'it has the name of its new owner' "$(plain "$handed")" '^sub:101/vm-101-disk-0\.'
 is 'same content' "$(tracks "$handed")" "$before"
 unlike 'the old owner has it no more' "$(on1 qm config 100)" '^scsi0|^unused'
 is 'one volume each' "$(listed sub --vmid 100 | wc -w) $(listed sub --vmid 101 | wc -w)" '1 1'
 ok 'and back, as an unused disk' on1 sh -c 'qm set 101 --delete scsi3 &&
     qm disk move 101 unused0 --target-vmid 100 --target-disk unused3'
-like 'there it is' "$(on1 qm config 100)" '^unused3: sub:100/vm-100-disk'
+like 'there it is' "$(plain "$(on1 qm config 100)")" '^unused3: sub:100/vm-100-disk'
 if [ -n "$CAN_VM_SNAP" ]; then
     ok 'snapshot' on1 qm snapshot 100 s1
     fails 'a disk in a snapshot is not reassigned' 'snapshot' on1 qm disk move 100 scsi1 --target-vmid 101 --target-disk scsi1

@@ -30,7 +30,7 @@ fails 'the same name again' 'already used' on1 qm snapshot 100 fresh
 ok 'start' on1 qm start 100
 ok 'the guest runs' guest_alive 100
 ok 'snapshot with memory' on1 qm snapshot 100 memory --vmstate 1
-like 'its memory is a volume of the subject' "$(on1 pvesm list sub)" '^sub:100/vm-100-state-memory\.raw'
+like 'its memory is a volume of the subject' "$(plain "$(on1 pvesm list sub)")" '^sub:100/vm-100-state-memory\.raw'
 live_mark 100 scsi1 0x42 >>"$LOG"
 sleep 1
 ok 'snapshot without memory, running' on1 qm snapshot 100 disks
@@ -76,11 +76,15 @@ ok 'the oldest one still works' on1 qm rollback 100 fresh
 is 'never started' "$(tracks "$disk")" '0 0 0'
 
 # --- a size that is no multiple of 4 KiB: a file system may ask for that once blocks are shared
-must 'create a VM with a disk of odd size' make_vm 101 --scsi0 "sub:0.1,format=$FMT"
-ok 'snapshot' on1 qm snapshot 101 s1
-ok 'it still starts' on1 qm start 101
-ok 'stop' stop_vm 101
-ok 'destroy' on1 qm destroy 101
+if [ "$SUBJECT" = storpool ]; then
+    skip 'a disk of odd size' 'StorPool has sectors of 512 bytes, which the loop device in its place has not on this file system'
+else
+    must 'create a VM with a disk of odd size' make_vm 101 --scsi0 "sub:0.1,format=$FMT"
+    ok 'snapshot' on1 qm snapshot 101 s1
+    ok 'it still starts' on1 qm start 101
+    ok 'stop' stop_vm 101
+    ok 'destroy' on1 qm destroy 101
+fi
 
 ok 'snapshot with memory of a running VM' on1 sh -c 'qm start 100 && qm snapshot 100 last --vmstate 1 '
 ok 'stop' stop_vm 100

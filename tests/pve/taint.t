@@ -14,26 +14,27 @@ must 'add a stock directory storage' add_plain
 api() { on1 pvesh "$@"; }
 n=nodes/pve1
 
-must 'create a storage' api create storage --storage sub --type "$TYPE" --path "$STORE/sub" --content "$CONTENT"
+must 'create a storage' api create storage --storage sub --type "$TYPE" "${PLACE[@]}" --content "$SUB_CONTENT"
 ok 'its configuration' api get storage/sub
 like 'is what was asked for' "$OUT" "\"type\" : \"$TYPE\""
-ok 'change it' api set storage/sub --content "$CONTENT" --shared 1
+ok 'change it' api set storage/sub --content "$SUB_CONTENT" --shared 1
 ok 'status of all' api get $n/storage
 like 'active' "$OUT" '"active" : 1'
 ok 'status of one' api get $n/storage/sub/status
-if [ "$SUBJECT" = blockio ]; then
+if [ -n "$OURS" ]; then
     ok 'identity' api get $n/storage/sub/identity
     isnt 'is not empty' "$OUT" '""'
 fi
 
 # --- volumes
 ok 'allocate' api create $n/storage/sub/content --vmid 100 --filename vm-100-disk-5.raw --size 4M --format raw
-like 'answers with the volume' "$OUT" 'sub:100/vm-100-disk-5\.raw'
+like 'answers with the volume' "$(plain "$OUT")" 'sub:100/vm-100-disk-5\.raw'
+volume=$(volid sub:100/vm-100-disk-5.raw)
 ok 'content' api get $n/storage/sub/content
-like 'has it' "$OUT" 'vm-100-disk-5\.raw'
-ok 'information' api get $n/storage/sub/content/sub:100/vm-100-disk-5.raw
+like 'has it' "$OUT" "${volume#*:}"
+ok 'information' api get "$n/storage/sub/content/$volume"
 like 'size' "$OUT" '"size" : "?4194304'
-ok 'remove' api delete $n/storage/sub/content/sub:100/vm-100-disk-5.raw
+ok 'remove' api delete "$n/storage/sub/content/$volume"
 nothing_left
 
 # --- a virtual machine
@@ -60,7 +61,7 @@ fi
 ok 'stop' stop_vm 100
 ok 'full clone' api create $n/qemu/100/clone --newid 101 --full 1 --format "$FMT"
 ok 'reassign a disk' api create $n/qemu/100/move_disk --disk scsi1 --target-vmid 101 --target-disk scsi5
-like 'its new name' "$(vm_disk 101 scsi5)" '^sub:101/'
+like 'its new name' "$(plain "$(vm_disk 101 scsi5)")" '^sub:101/'
 ok 'import a disk' api set $n/qemu/101/config --scsi6 "sub:0,import-from=$(vm_disk 101 scsi5),format=$FMT"
 ok 'template' api create $n/qemu/100/template
 if [ -n "$CAN_LINKED" ]; then
@@ -74,15 +75,16 @@ nothing_left 'nothing is left of the VMs'
 # --- a container
 make_template
 must 'create a container' api create $n/lxc --vmid 200 --ostemplate plain:vztmpl/tiny.tar.gz --ostype unmanaged --arch amd64 \
-    --rootfs sub:0.25 --mp0 sub:0,mp=/data --unprivileged 1
-no_mmp sub:200/vm-200-disk-0.raw
+    --rootfs sub:0.25 --mp0 "sub:$CT_SIZE,mp=/data" --unprivileged 1
+root=$(ct_disk 200 rootfs)
+no_mmp "$root"
 ok 'grow its root file system' api set $n/lxc/200/resize --disk rootfs --size +32M
-is 'it has grown' "$(size_of sub:200/vm-200-disk-0.raw)" $((288 << 20))
+is 'it has grown' "$(size_of "$root")" $((288 << 20))
 ok 'full clone' api create $n/lxc/200/clone --newid 201 --full 1 --storage sub
 is 'content' "$(file_in_ct 201 etc/motd)" 'hello from the template'
 ok 'move a volume' api create $n/lxc/201/move_volume --volume mp0 --storage plain --delete 1
 if [ -n "$CAN_RAW_SNAP" ]; then
-    ok 'remove the sub-volume' on1 sh -c 'pct set 200 --delete mp0 && pct set 200 --delete unused0'
+    ok 'remove the second volume' on1 sh -c 'pct set 200 --delete mp0 && pct set 200 --delete unused0'
     ok 'snapshot' api create $n/lxc/200/snapshot --snapname s1
     ok 'rollback' api create $n/lxc/200/snapshot/s1/rollback
     ok 'delete the snapshot' api delete $n/lxc/200/snapshot/s1

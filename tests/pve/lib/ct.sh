@@ -22,7 +22,7 @@ make_ct() { # VMID [OPTION...]
 # container) wait half a minute to see whether another host writes.
 no_mmp() { # VOLID...
     local v
-    for v; do run on1 tune2fs -f -O ^mmp "$(path_of "$v")"; done
+    for v; do run with_volume pve1 "$v" tune2fs -f -O ^mmp {}; done
 }
 
 # Run a shell script in the root directory of the mounted container.

@@ -18,7 +18,7 @@ install_guest() { # VOLID
 # Of a stopped VM: "STARTS LAST MISSING": starts of the guest, its last number, and how many of the 256 newest numbers are
 # not on the disk
 tracks() { # VOLID [NODE]
-    on "${2:-pve1}" qemu-io -r -U -f "$(format_of "$1")" -c 'read -v 512 512' -c 'read -v 128k 128k' "$(path_of "$1")" |
+    with_volume "${2:-pve1}" "$1" qemu-io -r -U -f "$(format_of "$1")" -c 'read -v 512 512' -c 'read -v 128k 128k' {} |
         perl -ne '
             next if !/^([0-9a-f]+): +(..) (..) (..) (..) /;
             my ($at, $n) = (hex($1), hex("$5$4$3$2"));

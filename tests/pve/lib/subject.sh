@@ -1,28 +1,45 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: AGPL-3.0-or-later
-# The storage type under test. SUBJECT is `blockio`, or a stock type that proves the tests themselves: `dir` (with qcow2)
-# and `btrfs`. CAN_* say what the subject promises; a test that needs more is skipped with the reason.
+# The storage type under test. SUBJECT is `blockio`, `storpool` (on the simulator, see storpool.sh), or a stock type that
+# proves the tests themselves: `dir` (with qcow2) and `btrfs`. CAN_* say what the subject promises; a test that needs more
+# is skipped with the reason.
 
 SUBJECT=${SUBJECT:-blockio}
 TYPE=$SUBJECT
+OURS= # set for the types of this project: they need the service
+PLACE=(--path "$STORE/sub") # options that say where the storage is
+CONTENT=images,rootdir,iso,vztmpl,backup,snippets,import # what the stock storage has
+SUB_CONTENT=$CONTENT
 
-# FMT: format of VM disks. CAN_CHAIN: linked clones depend on their base.
-CAN_VM_SNAP=1 CAN_RAW_SNAP= CAN_LINKED=1 CAN_CHAIN= CAN_CT_LINKED= CAN_SUBVOL=1 CAN_SNAP_EXPORT= FMT=raw
+# FMT: format of VM disks. CAN_CHAIN: linked clones depend on their base. CAN_NAMES: volumes have exactly the names that
+# were asked for. CAN_FILES: there are files of other content types.
+CAN_VM_SNAP=1 CAN_RAW_SNAP= CAN_LINKED=1 CAN_CHAIN= CAN_CT_LINKED= CAN_SUBVOL=1 CAN_SNAP_EXPORT= CAN_NAMES=1 CAN_FILES=1
+FMT=raw
+CT_SIZE=0 # of a container's second volume: a sub-volume where there are any
 case $SUBJECT in
 dir) FS=${SUBJECT_FS:-host} FMT=qcow2 CAN_CHAIN=1 ;;
 btrfs) FS=${SUBJECT_FS:-btrfs} CAN_RAW_SNAP=1 CAN_CT_LINKED=1 ;;
 blockio)
+    OURS=1
     FS=${SUBJECT_FS:-xfs}
     case $FS in
     xfs | btrfs) CAN_RAW_SNAP=1 CAN_CT_LINKED=1 CAN_SNAP_EXPORT=1 ;;
     *) CAN_VM_SNAP='' CAN_LINKED='' ;;
     esac
     ;;
+storpool)
+    OURS=1
+    FS=${SUBJECT_FS:-xfs} # below the simulator
+    CAN_RAW_SNAP=1 CAN_CT_LINKED=1 CAN_SNAP_EXPORT=1 CAN_SUBVOL= CAN_NAMES= CAN_FILES=
+    CT_SIZE=0.125 PLACE=(--template nvme)
+    SUB_CONTENT=images,rootdir
+    . "$here/lib/storpool.sh"
+    ;;
 *) skip_all "unknown SUBJECT '$SUBJECT'" ;;
 esac
 
 # what a defect of ours looks like on stderr
-NOISE='Use of uninitialized|Insecure dependency|Deep recursion|[Bb]lockio[A-Za-z/]*\.pm line|Custom/.*\.pm line'
+NOISE='Use of uninitialized|Insecure dependency|Deep recursion|([Bb]lockio|Storpool)[A-Za-z/]*\.pm line|Custom/.*\.pm line'
 
 make_store() { # the file system below $STORE/sub
     case $FS in
@@ -35,10 +52,8 @@ make_store() { # the file system below $STORE/sub
     mount -o loop "$T/image" "$STORE/sub" || { fail "mount of $FS"; done_testing; exit 1; }
 }
 
-CONTENT=images,rootdir,iso,vztmpl,backup,snippets,import
-
 add_subject() { # [OPTION...]: the storage `sub`
-    on1 pvesm add "$TYPE" sub --path "$STORE/sub" --content "$CONTENT" "$@"
+    on1 pvesm add "$TYPE" sub "${PLACE[@]}" --content "$SUB_CONTENT" "$@"
 }
 
 add_plain() { # [OPTION...]: a stock directory storage to copy from and to
@@ -63,10 +78,10 @@ one_node() {
     must 'add a stock directory storage' add_plain
 }
 
-# --- only for blockio: the files at their installed places, and the service on every node
+# --- only for our types: the files at their installed places, and the service on every node
 
 blockio_bind() {
-    [ "$SUBJECT" = blockio ] || return 0
+    [ -n "$OURS" ] || return 0
     NODE_BIN=${PVE_TEST_NODE:-$(readlink -f "$(command -v node)")}
     [ -x "$NODE_BIN" ] || skip_all 'no node binary; name one in PVE_TEST_NODE'
     local f
@@ -74,13 +89,15 @@ blockio_bind() {
         [ -e "$project/$f" ] || skip_all "$f is missing: build the project first"
     done
     PVE_BIND=$STORE:$NODE_BIN
+    [ "$SUBJECT" != storpool ] || sp_start
 }
 
 blockio_install() { # NODE...
-    [ "$SUBJECT" = blockio ] || return 0
+    [ -n "$OURS" ] || return 0
     local n
     for n; do
         blockio_copy "$n" || { fail "install on $n" "$OUT"; finish; exit 1; }
+        [ "$SUBJECT" != storpool ] || run sp_join "$n" || { fail "$n joins the StorPool cluster" "$OUT"; finish; exit 1; }
         service_start "$n" || { fail "service starts on $n" "$(service_log "$n")"; finish; exit 1; }
     done
 }

@@ -59,7 +59,7 @@ export class Volumes {
       names.set(found.ref.gid, found.name);
       if (vmid === undefined || ("vmid" in found.ref && found.ref.vmid === vmid)) shown.push(found);
     }
-    return shown.map((found) => this.#describe(found, names.get(found.object.parentGid ?? "")));
+    return shown.map((found) => this.#describe(listed(found), names.get(found.object.parentGid ?? "")));
   }
 
   async get(session: Session, ctx: Context, ref: VolumeRef): Promise<Volume> {
@@ -292,6 +292,17 @@ export class Volumes {
     const found = parent && recognise(session, parent);
     return found && found.ref.kind !== "snap" ? found.name : undefined;
   }
+}
+
+/**
+ * A RAM state is listed under the name that PVE asked for: `qm rescan` knows these by `vm-VMID-state-` alone and would
+ * take any other name for a lost disk.
+ */
+function listed(found: Found): Found {
+  const { ref } = found;
+  if (ref.kind !== "state") return found;
+  const name = `vm-${ref.vmid}-state-${ref.snap}.raw`;
+  return parseShortName(name)?.kind === "state" ? { ...found, name } : found;
 }
 
 /** What can be made new. */
