@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import type { Connection } from "../arrays/contract.js";
 import type { Context } from "../common/context.js";
+import { fail } from "../common/errors.js";
 
 /** Makes a published volume a local path, and takes it away again. Knows no array. */
 export interface Connector {
@@ -12,4 +13,11 @@ export interface Connector {
   disconnect(ctx: Context, connection: Connection): Promise<void>;
   /** After the array took it away: nothing of it is left on this node. */
   released(ctx: Context, connection: Connection): Promise<void>;
+}
+
+/** The path of a connection that carries one; anything else is a mix-up of connectors. */
+export function pathOf(connection: Connection, kind: "file" | "device"): string {
+  if (connection.kind !== kind)
+    throw fail("internal", `${kind} connector was given a '${connection.kind}' connection`);
+  return connection.path;
 }

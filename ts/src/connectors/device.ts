@@ -1,24 +1,17 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { lstat, stat } from "node:fs/promises";
-import type { Connection } from "../arrays/contract.js";
 import { codeOf, fail } from "../common/errors.js";
 import { waitUntil } from "../common/wait.js";
-import type { Connector } from "./connector.js";
+import { type Connector, pathOf } from "./connector.js";
 
 /** How long a device may take to come or go after the array said so, in milliseconds. */
 const settleMs = 10_000;
 
-function pathOf(connection: Connection): string {
-  if (connection.kind !== "device")
-    throw fail("internal", `device connector was given a '${connection.kind}' connection`);
-  return connection.path;
-}
-
 /** A block device that the array's own client puts on this node: waited for, both ways. */
 export const deviceConnector: Connector = {
-  path: pathOf,
+  path: (connection) => pathOf(connection, "device"),
   async connect(ctx, connection) {
-    const path = pathOf(connection);
+    const path = pathOf(connection, "device");
     if (!(await waitUntil(() => isBlockDevice(path), settleMs, ctx.signal))) {
       throw fail(
         "unreachable",
@@ -31,7 +24,7 @@ export const deviceConnector: Connector = {
     // The array refuses to take away what is open.
   },
   async released(ctx, connection) {
-    const path = pathOf(connection);
+    const path = pathOf(connection, "device");
     if (!(await waitUntil(() => isGone(path), settleMs, ctx.signal))) {
       throw fail(
         "busy",
