@@ -15,6 +15,11 @@ const attachTimeout = 30;
 /** A device that is just being closed: how often and how long to wait, in milliseconds. */
 const closing = { times: 25, pauseMs: 200 };
 
+/** Attaches a volume that nobody else can know of yet. */
+export async function attachNew({ client, config }: Session, ctx: Context, gid: string): Promise<void> {
+  await client.reassignWait(ctx, [{ volume: gid, rw: [config.ourId] }], attachTimeout);
+}
+
 /** Attaches a snapshot for reading. */
 export async function attachSnapshot(session: Session, ctx: Context, gid: string): Promise<void> {
   const { client, config } = session;

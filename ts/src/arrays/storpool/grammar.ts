@@ -18,8 +18,8 @@ export interface NameRule {
 
 const id = "[a-z0-9]+\\.[a-z0-9]+\\.[a-z0-9]+";
 const gid = `(?<gid>${id})`;
-const vmid = "(?<vmid>[1-9][0-9]{2,8})";
-const disk = "(?<disk>0|[1-9][0-9]{0,8})";
+export const vmid = "(?<vmid>[1-9][0-9]{2,8})";
+export const disk = "(?<disk>0|[1-9][0-9]{0,8})";
 /** PVE's rule for snapshot names, and the dot that names of the published format may have inside. */
 const snap = "(?<snap>[A-Za-z][A-Za-z0-9_.-]{0,38}[A-Za-z0-9_-])";
 /** What tag values may contain; greedy, so that the last `-sp-` counts. */

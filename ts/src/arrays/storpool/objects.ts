@@ -46,17 +46,23 @@ async function byId(
   ref: NameRef & { readonly gid: string },
   name: string,
 ): Promise<Found | undefined> {
-  const { client } = session;
-  const object = await (objectTypeOf(ref.kind) === "volume"
-    ? client.volume(ctx, ref.gid)
-    : client.snapshot(ctx, ref.gid)
-  ).catch((error: unknown) => {
-    if (codeOf(error) === "absent") return undefined;
-    throw error;
-  });
+  const object = await objectById(session, ctx, objectTypeOf(ref.kind), ref.gid);
   const found = object && recognise(session, object);
   // An object that was renamed is not there under its old name any more.
   return found && (found.name === name || found.ref.kind === "cloudinit") ? found : undefined;
+}
+
+/** Any object of the array; undefined when that says that there is none. */
+export async function objectById(
+  { client }: Session,
+  ctx: Context,
+  type: StorpoolObject["type"],
+  gid: string,
+): Promise<StorpoolObject | undefined> {
+  return client[type](ctx, gid).catch((error: unknown) => {
+    if (codeOf(error) === "absent") return undefined;
+    throw error;
+  });
 }
 
 async function byTags(session: Session, ctx: Context, request: Request): Promise<Found | undefined> {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import type { VolnameRule } from "../contract.js";
+import { disk, vmid } from "./grammar.js";
 
 /** A volume that is asked for, or looked for, without its global id. */
 export type Request =
@@ -9,9 +10,6 @@ export type Request =
   | { readonly kind: "cloudinit"; readonly vmid: number }
   /** A name that the published format has no place for: it becomes a disk with a number. */
   | { readonly kind: "other"; readonly vmid: number };
-
-const vmid = "(?<vmid>[1-9][0-9]{2,8})";
-const disk = "(?<disk>0|[1-9][0-9]{0,8})";
 
 const forms = [
   { kind: "disk", body: `vm-${vmid}-disk-${disk}` },
@@ -37,7 +35,7 @@ export function parseShortName(name: string): Request | undefined {
       case "base":
         return { kind, vmid: owner, disk: Number(groups["disk"]) };
       case "state":
-        return { kind, vmid: owner, snap: (groups["snap"] ?? "").replace(/\.raw$/, "") };
+        return { kind, vmid: owner, snap: groups["snap"] ?? "" };
       case "cloudinit":
       case "other":
         return { kind, vmid: owner };

@@ -4,7 +4,7 @@ import { fail } from "../../common/errors.js";
 import type { Bytes } from "../../common/size.js";
 import type { DriverEnvironment, Volume, VolumeRef } from "../contract.js";
 import { ArrayError } from "./answer.js";
-import { detach, detachAll } from "./attach.js";
+import { attachNew, detach, detachAll } from "./attach.js";
 import { makeSnapshot, makeVolume } from "./creation.js";
 import { encodeRecord, nextDiskNumber } from "./encode.js";
 import { formatName, tryParseName } from "./naming.js";
@@ -13,6 +13,7 @@ import {
   inOrder,
   lookUp,
   matches,
+  objectById,
   recognise,
   snapshotOf,
   snapshotsOf,
@@ -74,7 +75,7 @@ export class Volumes {
     const calm = steady(ctx);
     const gid = await makeVolume(session.client, calm, source, tags, session.pace);
     const made = await this.#numbered(session, calm, spec, gid);
-    if (session.config.veeamCompat) await this.#attachNow(session, ctx, made);
+    if (session.config.veeamCompat) await attachNew(session, ctx, gid);
     return made;
   }
 
@@ -107,7 +108,7 @@ export class Volumes {
   async delete(session: Session, ctx: Context, ref: VolumeRef): Promise<boolean> {
     const found = await tryLookUp(session, ctx, ref);
     if (!found) {
-      const gid = /-sp-([a-z0-9.]+)\.raw$/.exec(ref.name)?.[1];
+      const gid = tryParseName(ref.name)?.gid;
       if (gid !== undefined) await this.#deleteSnapshots(session, ctx, gid);
       return false;
     }
@@ -218,7 +219,7 @@ export class Volumes {
         `'${ref.volname}' cannot be the name of a new volume; ask for vm-VMID-disk-N and make a base of that`,
       );
     }
-    const { volumes } = await session.client.listAll(ctx);
+    const volumes = await session.client.volumes(ctx);
     if (request.kind === "other") {
       return { kind: "disk", vmid: request.vmid, disk: nextDiskNumber(volumes, session.owner, request.vmid) };
     }
@@ -237,7 +238,7 @@ export class Volumes {
     let mine = spec;
     while (mine.kind === "disk") {
       const request = mine;
-      const { volumes } = await session.client.listAll(ctx);
+      const volumes = await session.client.volumes(ctx);
       const earlier = volumes.some((object) => {
         const ref = recognise(session, object)?.ref;
         return ref !== undefined && ref.gid !== gid && matches(ref, request) && inOrder(ref.gid, gid) < 0;
@@ -257,11 +258,6 @@ export class Volumes {
 
   #named(spec: Newcomer, gid: string): VolumeRef {
     return this.environment.parse(formatName({ ...spec, gid }));
-  }
-
-  async #attachNow(session: Session, ctx: Context, made: VolumeRef): Promise<void> {
-    const { object } = await lookUp(session, ctx, made);
-    await session.client.reassignWait(ctx, [{ volume: object.gid, rw: [session.config.ourId] }], 30);
   }
 
   #recognise(session: Session, ctx: Context, object: StorpoolObject): Found | undefined {
@@ -287,8 +283,7 @@ export class Volumes {
 
   async #parent(session: Session, ctx: Context, object: StorpoolObject): Promise<string | undefined> {
     if (object.parentGid === undefined) return undefined;
-    const parents = await session.client.snapshots(ctx);
-    const parent = parents.find(({ gid }) => gid === object.parentGid);
+    const parent = await objectById(session, ctx, "snapshot", object.parentGid);
     const found = parent && recognise(session, parent);
     return found && found.ref.kind !== "snap" ? found.name : undefined;
   }
