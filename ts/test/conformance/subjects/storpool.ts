@@ -13,13 +13,6 @@ import { cannotMount, type Mounted, mountImage } from "./image.js";
 const clients = { "node-a": 11, "node-b": 12, "node-c": 13 } as const;
 const slug = "conformance";
 
-/** What the driver reads of a node stands below this directory, by storage. */
-interface Tree {
-  readonly top: string;
-  /** In the environment of this process, which all places share. */
-  install(): void;
-}
-
 /** One storage on a simulated cluster of its own. */
 class StorpoolPlace implements Place {
   readonly section: Section;
@@ -32,8 +25,8 @@ class StorpoolPlace implements Place {
     this.section = { type: "storpool", template, content: { images: true, rootdir: true } };
   }
 
-  static async open(template: string, tree: Tree, options: SimulatorOptions): Promise<StorpoolPlace> {
-    const top = join(tree.top, template);
+  static async open(template: string, parent: string, options: SimulatorOptions): Promise<StorpoolPlace> {
+    const top = join(parent, template);
     for (const dir of ["data", "dev", "root/etc"]) mkdirSync(join(top, dir), { recursive: true });
     const sim = await StorPoolSimulator.start({
       templates: [template],
@@ -170,21 +163,16 @@ async function openSite(options: SimulatorOptions): Promise<Site> {
   const top = mkdtempSync(join(image.dir, "storpool-"));
   const cluster = mkdtempSync(join(tmpdir(), "blockio-cluster-"));
   writeFileSync(join(cluster, "corosync.conf"), `totem {\n  cluster_name: ${slug}\n}\n`);
-  const tree: Tree = {
-    top,
-    install() {
-      process.env["PVE_BLOCKIO_STORPOOL_ROOT"] = join(top, "{template}", "root");
-      process.env["PVE_BLOCKIO_DEVICE_DIR"] = join(top, "{template}", "dev", "{client}");
-      process.env["PVE_BLOCKIO_CLUSTER_DIR"] = cluster;
-    },
-  };
-  tree.install();
+  // In the environment of this process, which all places share.
+  process.env["PVE_BLOCKIO_STORPOOL_ROOT"] = join(top, "{template}", "root");
+  process.env["PVE_BLOCKIO_DEVICE_DIR"] = join(top, "{template}", "dev", "{client}");
+  process.env["PVE_BLOCKIO_CLUSTER_DIR"] = cluster;
   let number = 0;
   return {
-    place: () => StorpoolPlace.open(`conf-${++number}`, tree, options),
+    place: () => StorpoolPlace.open(`conf-${++number}`, top, options),
     small: () => {
       const name = `conf-${++number}`;
-      return StorpoolPlace.open(name, tree, { ...options, templates: [{ name, capacity: 16 << 20 }] });
+      return StorpoolPlace.open(name, top, { ...options, templates: [{ name, capacity: 16 << 20 }] });
     },
     async close() {
       spawnSync("sync");
