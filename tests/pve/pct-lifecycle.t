@@ -49,7 +49,7 @@ nothing_left
 
 # --- sub-volumes
 if [ -z "$CAN_SUBVOL" ]; then
-    fails 'a container on a sub-volume is refused' 'not supported|subvol' make_ct 101 --rootfs sub:0
+    fails 'a container on a sub-volume is refused' 'needs a size|not supported|subvol' make_ct 101 --rootfs sub:0
     run on1 pct destroy 101 --force 1
     nothing_left
     finish

@@ -15,7 +15,8 @@ if [ -z "$CAN_RAW_SNAP" ]; then
     finish
     exit
 fi
-no_mmp sub:100/vm-100-disk-0.raw
+root=$(ct_disk 100 rootfs)
+no_mmp "$root"
 
 both() { echo "$(file_in_ct 100 root/f) $(file_in_ct 100 data/f)"; }
 ok 'write' in_ct 100 'echo one >root/f && echo one >data/f'
@@ -31,11 +32,11 @@ is 'the present' "$(both)" 'three three'
 
 ok 'rollback to the first' on1 pct rollback 100 s1
 is 'content' "$(both)" 'one one'
-is 'size in the storage' "$(size_of sub:100/vm-100-disk-0.raw)" $((256 << 20))
+is 'size in the storage' "$(size_of "$root")" $((256 << 20))
 like 'size in the configuration' "$(on1 pct config 100)" '^rootfs: .*size=256M'
 ok 'rollback to the second' on1 pct rollback 100 s2
 is 'content' "$(both)" 'two two'
-is 'size in the storage' "$(size_of sub:100/vm-100-disk-0.raw)" $((320 << 20))
+is 'size in the storage' "$(size_of "$root")" $((320 << 20))
 ok 'the file system is whole' on1 pct fsck 100
 
 ok 'full clone of the first' on1 pct clone 100 101 --full 1 --snapname s1

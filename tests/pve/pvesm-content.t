@@ -3,6 +3,7 @@
 # Proves: ISO images, templates, snippets, import files and backups live in the storage as in a stock directory storage:
 # uploaded, listed, described, protected, pruned, removed; a backup's notes and protection lie where PVE looks for them.
 . "$(dirname "$0")/lib/env.sh"
+[ -n "$CAN_FILES" ] || skip_all "$SUBJECT keeps volumes only"
 one_node
 
 api() { on1 pvesh "$@"; }

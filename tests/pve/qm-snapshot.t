@@ -76,17 +76,17 @@ ok 'the oldest one still works' on1 qm rollback 100 fresh
 is 'never started' "$(tracks "$disk")" '0 0 0'
 
 # --- a size that is no multiple of 4 KiB: a file system may ask for that once blocks are shared
-if [ "$SUBJECT" = storpool ]; then
-    skip 'a disk of odd size' 'StorPool has sectors of 512 bytes, which the loop device in its place has not on this file system'
-else
-    must 'create a VM with a disk of odd size' make_vm 101 --scsi0 "sub:0.1,format=$FMT"
-    ok 'snapshot' on1 qm snapshot 101 s1
-    ok 'it still starts' on1 qm start 101
-    ok 'stop' stop_vm 101
-    ok 'destroy' on1 qm destroy 101
-fi
+must 'create a VM with a disk of odd size' make_vm 101 --scsi0 "sub:0.1,format=$FMT"
+ok 'snapshot' on1 qm snapshot 101 s1
+ok 'it still starts' on1 qm start 101
+ok 'stop' stop_vm 101
+ok 'destroy' on1 qm destroy 101
 
-ok 'snapshot with memory of a running VM' on1 sh -c 'qm start 100 && qm snapshot 100 last --vmstate 1 '
+ok 'snapshot with memory, its name in capitals' on1 sh -c 'qm start 100 && qm snapshot 100 LAST_Up- --vmstate 1'
+like 'its memory has that name' "$(plain "$(on1 qm config 100 --snapshot LAST_Up-)")" '^vmstate: sub:100/vm-100-state-LAST_Up-\.raw'
+ok 'stop' stop_vm 100
+ok 'rollback to it' on1 qm rollback 100 LAST_Up-
+ok 'the guest goes on' guest_alive 100
 ok 'stop' stop_vm 100
 ok 'destroy with snapshots' on1 qm destroy 100
 nothing_left

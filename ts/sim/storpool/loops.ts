@@ -16,7 +16,10 @@ async function call(...args: string[]): Promise<string> {
 
 /** Puts a loop device over a file and says which, such as `/dev/loop3`. */
 export async function attachLoop(file: string, readOnly: boolean): Promise<string> {
-  const wanted = ["--find", "--show", ...(readOnly ? ["--read-only"] : [])];
+  // As the real devices have. The kernel would take the file system's unit for a file that shares blocks with others,
+  // and what is smaller (the last sectors of an odd size, a file system made before) could not be read any more.
+  const sectors = ["--sector-size", "512"];
+  const wanted = ["--find", "--show", ...sectors, ...(readOnly ? ["--read-only"] : [])];
   // Not every file system can do direct I/O: the data is the same then, through the page cache.
   return call(...wanted, "--direct-io=on", "--", file).catch(() => call(...wanted, "--", file));
 }

@@ -35,6 +35,20 @@ test(title("data written at one client is read at the other after a takeover"), 
   t.deepEqual(s.sim.check(), []);
 });
 
+test(title("devices have sectors of 512 bytes, also those of an odd size that share data"), async (t) => {
+  const { s, link } = await machine(t);
+  const size = mib + 512;
+  const volume = await s.volume({ size });
+  await s.reassign({ volume: `~${volume}`, rw: [11] });
+  await write(link(11, volume), "end", size - 3);
+  const snapshot = await s.snapshot(volume);
+  await s.reassign({ snapshot: `~${snapshot}`, ro: [11] });
+  for (const gid of [volume, snapshot]) {
+    t.is(execFileSync("/sbin/blockdev", ["--getss", link(11, gid)], { encoding: "utf8" }), "512\n");
+    t.is(await read(link(11, gid), 3, size - 3), "end");
+  }
+});
+
 test(title("a snapshot keeps the old data and cannot be written; a clone starts with it"), async (t) => {
   const { s, link } = await machine(t);
   const volume = await s.volume();
