@@ -4,7 +4,6 @@ import type { Context } from "../../common/context.js";
 import { fail } from "../../common/errors.js";
 import { ArrayError } from "./answer.js";
 import type { Reassign } from "./client.js";
-import type { Cluster } from "./guest.js";
 import type { Found } from "./objects.js";
 import type { StorpoolObject } from "./schemas.js";
 import type { Session } from "./session.js";
@@ -29,14 +28,8 @@ export async function attachSnapshot(session: Session, ctx: Context, gid: string
 }
 
 /** Attaches a volume for reading and writing, by the rules of {@link takeover}. */
-export async function attachVolume(
-  session: Session,
-  ctx: Context,
-  found: Found,
-  node: string,
-  cluster: Cluster,
-): Promise<void> {
-  const { client, config } = session;
+export async function attachVolume(session: Session, ctx: Context, found: Found): Promise<void> {
+  const { client, config, cluster, node } = session;
   const { gid } = found.ref;
   const rows = (await client.attachments(ctx)).filter((row) => row.gid === gid);
   const mine = rows.find((row) => row.client === config.ourId);
@@ -65,6 +58,22 @@ export async function attachVolume(
   if (running.length === 0 || down.length > 0) await client.reassignWait(ctx, [attach], attachTimeout);
 }
 
+/**
+ * Ends the use of a volume on this node. With the switch for Veeam it stays attached, rw, as long as its guest belongs here.
+ * Throws `busy` while it is open here.
+ */
+export async function deactivate(session: Session, ctx: Context, found: Found): Promise<void> {
+  const { client, config, cluster, node } = session;
+  const guest = "vmid" in found.ref ? await cluster.guest(found.ref.vmid) : undefined;
+  if (!config.veeamCompat || found.object.type === "snapshot" || guest?.node !== node) {
+    return detach(session, ctx, found.object);
+  }
+  const rows = (await client.attachments(ctx)).filter((row) => row.gid === found.ref.gid);
+  if (rows.some((row) => row.client === config.ourId && row.rights !== "rw")) {
+    await client.reassignWait(ctx, [{ volume: found.ref.gid, rw: [config.ourId] }], attachTimeout);
+  }
+}
+
 /** Detaches an object from this node; from no other. Throws `busy` while it is open here. */
 export async function detach(session: Session, ctx: Context, object: StorpoolObject): Promise<void> {
   const { client, config } = session;
@@ -83,18 +92,34 @@ export async function detach(session: Session, ctx: Context, object: StorpoolObj
   }
 }
 
-/** Detaches an object from this node; throws `busy` when another one has it. */
+/**
+ * Detaches an object from every node before it goes or changes. A client that is down loses it by force, it does no I/O
+ * and is not waited for; a running one only when it has it not open. Throws `busy`.
+ */
 export async function detachAll(session: Session, ctx: Context, object: StorpoolObject): Promise<void> {
   const { client, config } = session;
+  const { gid } = object;
   const others = (await client.attachments(ctx)).filter(
-    (row) => row.gid === object.gid && row.client !== config.ourId,
+    (row) => row.gid === gid && row.client !== config.ourId,
   );
-  if (others.length > 0) {
-    const clients = others.map((row) => row.client).join(", ");
-    throw fail(
-      "busy",
-      `${object.type} ${object.gid} is attached to client ${clients}; deactivate it there first`,
-    );
-  }
   await detach(session, ctx, object);
+  if (others.length === 0) return;
+  const what = object.type === "volume" ? { volume: gid } : { snapshot: gid };
+  const states = (await client.services(ctx)).clients;
+  const ids = (down: boolean) =>
+    others.map((row) => row.client).filter((id) => (states.get(id) === "down") === down);
+  const running = ids(false);
+  const down = ids(true);
+  if (running.length > 0) {
+    try {
+      await client.reassignWait(ctx, [{ ...what, detach: running }], attachTimeout);
+    } catch (error) {
+      if (!(error instanceof ArrayError) || !error.open) throw error;
+      throw fail(
+        "busy",
+        `${object.type} ${gid} is in use at client ${running.join(", ")}; stop its guest there`,
+      );
+    }
+  }
+  if (down.length > 0) await client.reassignWait(ctx, [{ ...what, detach: down, force: true }], 0);
 }

@@ -5,6 +5,7 @@ import type { Context } from "../../common/context.js";
 import { fail, wrap } from "../../common/errors.js";
 import { isLostReply } from "./answer.js";
 import type { GroupSnapshot, StorpoolClient, VolumeSource } from "./client.js";
+import type { StorpoolObject } from "./schemas.js";
 import { requestTag, type Tags, tag } from "./tags.js";
 
 /** How a creation is sent, looked for and taken back. `request` is unique for each attempt. */
@@ -20,13 +21,15 @@ export interface CreationSteps<T> {
 }
 
 export interface CreationOptions {
-  /** Told before each attempt, so that what a dying process leaves can be found by its {@link requestTag}. */
-  readonly remember?: ((request: string) => void) | undefined;
   /** Pauses between looking for what a lost reply was about, in milliseconds. */
   readonly looksMs?: readonly number[];
+  /** Begins the mark of each attempt. */
+  readonly prefix?: string;
 }
 
 const attempts = 3;
+/** The longest time for a creation with all its attempts, in milliseconds. */
+const creationMs = 120_000;
 /** A command whose reply was lost may still be under way when it is looked for. */
 const defaultLooksMs = [0, 1_000, 3_000];
 
@@ -43,8 +46,7 @@ export async function createOnce<T>(
 ): Promise<T> {
   const lost: string[] = [];
   for (let round = 1; ; round++) {
-    const request = randomUUID();
-    options.remember?.(request);
+    const request = `${options.prefix ?? ""}${randomUUID()}`;
     let made: T;
     try {
       made = await steps.create(request);
@@ -108,48 +110,81 @@ function advice(requests: readonly string[]): string {
   return `look for objects with tag ${requestTag}=${requests.join(" or ")}`;
 }
 
+/**
+ * A creation is not torn apart when its caller goes away: whether there is something now would be unknown. Whoever called
+ * takes it back.
+ */
+export function steady(ctx: Context): Context {
+  ctx.signal.throwIfAborted();
+  return { ...ctx, signal: AbortSignal.timeout(creationMs) };
+}
+
+/** Takes the mark off what was made and is known; harmless where it stays. */
+export async function unmark(
+  client: StorpoolClient,
+  ctx: Context,
+  type: StorpoolObject["type"],
+  gid: string,
+): Promise<void> {
+  const change = { tags: { [requestTag]: "" } };
+  try {
+    await (type === "volume"
+      ? client.updateVolume(ctx, gid, change)
+      : client.updateSnapshot(ctx, gid, change));
+  } catch (error) {
+    ctx.log.warn(`tag ${requestTag} stays on ${type} ${gid}`, { error });
+  }
+}
+
 /** Makes a volume exactly once and gives its global id. */
-export function makeVolume(
+export async function makeVolume(
   client: StorpoolClient,
   ctx: Context,
   source: VolumeSource,
   tags: Tags,
   options?: CreationOptions,
 ): Promise<string> {
-  return createOnce(
+  const gid = await createOnce(
     ctx,
     {
       what: "create volume",
       create: (request) => client.createVolume(ctx, source, { ...tags, [requestTag]: request }),
       find: async (request) =>
         (await client.volumes(ctx)).find((row) => tag(row.tags, requestTag) === request)?.gid,
-      discard: async (gid) => void (await client.deleteVolume(ctx, gid)),
+      discard: async (late) => void (await client.deleteVolume(ctx, late)),
     },
     options,
   );
+  await unmark(client, ctx, "volume", gid);
+  return gid;
 }
 
 /** Makes a snapshot exactly once and gives its global id. */
-export function makeSnapshot(
+export async function makeSnapshot(
   client: StorpoolClient,
   ctx: Context,
   gid: string,
   tags: Tags,
   options?: CreationOptions,
 ): Promise<string> {
-  return createOnce(
+  const snapshot = await createOnce(
     ctx,
     {
       what: `snapshot volume ${gid}`,
       create: (request) => client.snapshotVolume(ctx, gid, { ...tags, [requestTag]: request }),
       find: async (request) => (await snapshotsOf(client, ctx, request))[0]?.gid,
-      discard: async (made) => void (await client.deleteSnapshot(ctx, made)),
+      discard: async (late) => void (await client.deleteSnapshot(ctx, late)),
     },
     options,
   );
+  await unmark(client, ctx, "snapshot", snapshot);
+  return snapshot;
 }
 
-/** Makes snapshots of several volumes at one instant, exactly once. `pve-snap-v` must be among the tags of each. */
+/**
+ * Makes snapshots of several volumes at one instant, exactly once. `pve-snap-v` must be among the tags of each. The mark
+ * stays on all of them.
+ */
 export function makeGroupSnapshot(
   client: StorpoolClient,
   ctx: Context,

@@ -12,14 +12,16 @@ import type {
   Volume,
   VolumeRef,
 } from "../contract.js";
-import { attachSnapshot, attachVolume, detach, detachAll } from "./attach.js";
-import { makeSnapshot } from "./creation.js";
+import { attachSnapshot, attachVolume, deactivate, detach } from "./attach.js";
+import { makeBase } from "./base.js";
+import { cloneVolume, createVolume } from "./create.js";
+import { Listing } from "./listing.js";
 import { type Found, lookUp, snapshotOf, snapshotsOf, tryLookUp } from "./objects.js";
 import type { StorpoolSection } from "./schema.js";
 import type { StorpoolObject } from "./schemas.js";
 import { devicePath, type Pace, type Session, Sessions } from "./session.js";
-import { buildTags, tag } from "./tags.js";
-import { steady, Volumes } from "./volumes.js";
+import { createSnapshot, deleteSnapshot, listSnapshots, rollback } from "./snapshots.js";
+import { deleteVolume, renameVolume, resizeVolume } from "./volumes.js";
 
 const capabilities: Capabilities = {
   snapshots: true,
@@ -36,7 +38,7 @@ const capabilities: Capabilities = {
 export class StorpoolDriver implements Driver {
   readonly domain: string;
   readonly #sessions: Sessions;
-  readonly #volumes: Volumes;
+  readonly #listing = new Listing();
 
   constructor(
     private readonly section: StorpoolSection,
@@ -44,8 +46,7 @@ export class StorpoolDriver implements Driver {
     pace?: Pace,
   ) {
     this.domain = `storpool:${section.template}`;
-    this.#sessions = new Sessions(environment.storeid, section.template, environment.host.name, pace);
-    this.#volumes = new Volumes(section, environment);
+    this.#sessions = new Sessions(section, environment, pace);
   }
 
   async capabilities(): Promise<Capabilities> {
@@ -79,85 +80,47 @@ export class StorpoolDriver implements Driver {
   }
 
   listVolumes(ctx: Context, vmid?: number): Promise<Volume[]> {
-    return this.#use(ctx, "list volumes", (session) => this.#volumes.list(session, ctx, vmid));
+    return this.#use(ctx, "list volumes", (session) => this.#listing.list(session, ctx, vmid));
   }
 
   getVolume(ctx: Context, ref: VolumeRef): Promise<Volume> {
-    return this.#use(ctx, `look up '${ref.volname}'`, (session) => this.#volumes.get(session, ctx, ref));
+    return this.#use(ctx, `look up '${ref.volname}'`, (session) => this.#listing.get(session, ctx, ref));
   }
 
   createVolume(ctx: Context, ref: VolumeRef, size: Bytes): Promise<VolumeRef> {
-    return this.#use(ctx, `create '${ref.volname}'`, (session) =>
-      this.#volumes.create(session, ctx, ref, size),
-    );
+    return this.#use(ctx, `create '${ref.volname}'`, (session) => createVolume(session, ctx, ref, size));
   }
 
   deleteVolume(ctx: Context, ref: VolumeRef): Promise<boolean> {
-    return this.#use(ctx, `delete '${ref.volname}'`, (session) => this.#volumes.delete(session, ctx, ref));
+    return this.#use(ctx, `delete '${ref.volname}'`, (session) => deleteVolume(session, ctx, ref));
   }
 
   resizeVolume(ctx: Context, ref: VolumeRef, size: Bytes): Promise<void> {
-    return this.#use(ctx, `resize '${ref.volname}'`, (session) =>
-      this.#volumes.resize(session, ctx, ref, size),
-    );
+    return this.#use(ctx, `resize '${ref.volname}'`, (session) => resizeVolume(session, ctx, ref, size));
   }
 
   renameVolume(ctx: Context, from: VolumeRef, to: VolumeRef): Promise<VolumeRef> {
-    return this.#use(ctx, `rename '${from.volname}'`, (session) =>
-      this.#volumes.rename(session, ctx, from, to),
-    );
+    return this.#use(ctx, `rename '${from.volname}'`, (session) => renameVolume(session, ctx, from, to));
   }
 
   createSnapshot(ctx: Context, ref: VolumeRef, snap: string): Promise<void> {
-    return this.#use(ctx, `snapshot '${ref.volname}'`, async (session) => {
-      const volume = await lookUp(session, ctx, ref);
-      if (volume.ref.kind !== "disk") {
-        throw fail("unsupported", `'${volume.name}' is not a disk; only disks have snapshots`);
-      }
-      const { vmid, disk, gid: parentGid } = volume.ref;
-      if ((await snapshotsOf(session, ctx, parentGid, snap)).length > 0) {
-        throw fail("exists", `snapshot '${snap}' of '${volume.name}' already exists`);
-      }
-      const spec = { kind: "snap", vmid, disk, snap, parentGid } as const;
-      await makeSnapshot(
-        session.client,
-        steady(ctx),
-        parentGid,
-        buildTags(session.owner, spec, this.section.extraTags),
-        session.pace,
-      );
-    });
+    return this.#use(ctx, `snapshot '${ref.volname}'`, (session) => createSnapshot(session, ctx, ref, snap));
   }
 
   deleteSnapshot(ctx: Context, ref: VolumeRef, snap: string): Promise<void> {
-    return this.#use(ctx, `delete snapshot '${snap}' of '${ref.volname}'`, async (session) => {
-      const volume = await tryLookUp(session, ctx, ref);
-      if (!volume) return;
-      for (const snapshot of await snapshotsOf(session, ctx, volume.ref.gid, snap)) {
-        await detachAll(session, ctx, snapshot);
-        await session.client.deleteSnapshot(ctx, snapshot.gid);
-      }
-    });
+    return this.#use(ctx, `delete snapshot '${snap}' of '${ref.volname}'`, (session) =>
+      deleteSnapshot(session, ctx, ref, snap),
+    );
   }
 
   listSnapshots(ctx: Context, ref: VolumeRef): Promise<Snapshot[]> {
-    return this.#use(ctx, `list snapshots of '${ref.volname}'`, async (session) => {
-      const volume = await lookUp(session, ctx, ref);
-      return (await snapshotsOf(session, ctx, volume.ref.gid)).map(({ tags, gid, ctime }) => ({
-        name: tag(tags, "pve-snap") ?? gid,
-        id: gid,
-        timestamp: ctime,
-      }));
-    });
+    return this.#use(ctx, `list snapshots of '${ref.volname}'`, (session) =>
+      listSnapshots(session, ctx, ref),
+    );
   }
 
   rollback(ctx: Context, ref: VolumeRef, snap: string): Promise<void> {
-    return this.#use(ctx, `roll back '${ref.volname}'`, async (session) => {
-      const volume = await lookUp(session, ctx, ref);
-      const snapshot = await snapshotOf(session, ctx, volume, snap);
-      await detachAll(session, ctx, volume.object);
-      await session.client.revert(ctx, volume.ref.gid, snapshot.gid);
-    });
+    return this.#use(ctx, `roll back '${ref.volname}'`, (session) => rollback(session, ctx, ref, snap));
   }
 
   cloneVolume(
@@ -167,21 +130,19 @@ export class StorpoolDriver implements Driver {
     target: VolumeRef,
   ): Promise<VolumeRef> {
     return this.#use(ctx, `clone '${source.volname}'`, (session) =>
-      this.#volumes.clone(session, ctx, source, snapshot, target),
+      cloneVolume(session, ctx, source, snapshot, target),
     );
   }
 
   makeBase(ctx: Context, from: VolumeRef, to: VolumeRef): Promise<VolumeRef> {
-    return this.#use(ctx, `make a base of '${from.volname}'`, (session) =>
-      this.#volumes.makeBase(session, ctx, from, to),
-    );
+    return this.#use(ctx, `make a base of '${from.volname}'`, (session) => makeBase(session, ctx, from, to));
   }
 
-  publish(ctx: Context, ref: VolumeRef, snapshot: string | undefined, host: Host): Promise<Connection> {
+  publish(ctx: Context, ref: VolumeRef, snapshot: string | undefined, _host: Host): Promise<Connection> {
     return this.#use(ctx, `attach '${ref.volname}'`, async (session) => {
       const { found, object } = await target(session, ctx, ref, snapshot);
       if (object.type === "snapshot") await attachSnapshot(session, ctx, object.gid);
-      else await attachVolume(session, ctx, found, host.name, this.#sessions.cluster);
+      else await attachVolume(session, ctx, found);
       return { kind: "device", path: devicePath(session, object.gid) };
     });
   }
@@ -190,7 +151,7 @@ export class StorpoolDriver implements Driver {
     return this.#use(ctx, `detach '${ref.volname}'`, async (session) => {
       const volume = await tryLookUp(session, ctx, ref);
       if (!volume) return;
-      if (snapshot === undefined) return detach(session, ctx, volume.object);
+      if (snapshot === undefined) return deactivate(session, ctx, volume);
       for (const object of await snapshotsOf(session, ctx, volume.ref.gid, snapshot)) {
         await detach(session, ctx, object);
       }

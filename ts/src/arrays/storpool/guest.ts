@@ -2,6 +2,7 @@
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { codeOf, during } from "../../common/errors.js";
+import { lockOf, type PreparedSnapshot, preparedSnapshot } from "./guest-config.js";
 
 /** What the PVE cluster says of a guest; read from its file system, which every node sees alike. */
 export interface Guest {
@@ -13,6 +14,8 @@ export interface Guest {
   readonly ha?: { readonly state: string; readonly node?: string };
 }
 
+const kinds = ["qemu-server", "lxc"] as const;
+
 /** A guest's state, and the cluster's name. The directory is that of the cluster file system, `/etc/pve`. */
 export class Cluster {
   constructor(private readonly root = process.env["PVE_BLOCKIO_CLUSTER_DIR"] ?? "/etc/pve") {}
@@ -21,13 +24,27 @@ export class Cluster {
   async guest(vmid: number): Promise<Guest | undefined> {
     return during(`read the state of guest ${vmid}`, async () => {
       for (const node of await this.#nodes()) {
-        for (const kind of ["qemu-server", "lxc"]) {
+        for (const kind of kinds) {
           const config = await readIfThere(join(this.root, "nodes", node, kind, `${vmid}.conf`));
           if (config === undefined) continue;
-          const lock = /^lock: *(\S+)/m.exec(config.split(/^\[/m)[0] ?? "")?.[1];
+          const lock = lockOf(config);
           const ha = await this.#ha(`${kind === "lxc" ? "ct" : "vm"}:${vmid}`);
           return { node, ...(lock === undefined ? {} : { lock }), ...(ha ? { ha } : {}) };
         }
+      }
+      return undefined;
+    });
+  }
+
+  /**
+   * The snapshot that PVE is taking of a guest of this node right now: its configuration says so before the first volume's
+   * turn comes. Undefined when none of that name is under way.
+   */
+  async preparing(node: string, vmid: number, snap: string): Promise<PreparedSnapshot | undefined> {
+    return during(`read the configuration of guest ${vmid}`, async () => {
+      for (const kind of kinds) {
+        const config = await readIfThere(join(this.root, "nodes", node, kind, `${vmid}.conf`));
+        if (config !== undefined) return preparedSnapshot(config, kind, snap);
       }
       return undefined;
     });

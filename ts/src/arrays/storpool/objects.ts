@@ -7,7 +7,7 @@ import { type NameRef, objectTypeOf, tryParseName } from "./naming.js";
 import { parseShortName, type Request } from "./request.js";
 import type { StorpoolObject } from "./schemas.js";
 import type { Session } from "./session.js";
-import { ownership, tag } from "./tags.js";
+import { groupMark, ownership, tag } from "./tags.js";
 
 /** An object of this storage, and what its name says. */
 export interface Found {
@@ -101,14 +101,29 @@ export function matches(ref: NameRef, request: Request): boolean {
   }
 }
 
-/** The snapshots of a volume, oldest first; of one name when that is given. */
+/**
+ * The snapshots of a volume, oldest first; of one name when that is given. One that was taken together with another
+ * volume's and that PVE has not asked for yet is not there.
+ */
 export async function snapshotsOf(
   session: Session,
   ctx: Context,
   gid: string,
   snapshot?: string,
 ): Promise<StorpoolObject[]> {
-  return (await session.client.snapshots(ctx))
+  return snapshotsIn(await session.client.snapshots(ctx), session, gid, snapshot).filter(
+    ({ tags }) => groupMark(tags) === undefined,
+  );
+}
+
+/** Those of them in a list of all snapshots, also what PVE has not asked for. */
+export function snapshotsIn(
+  all: readonly StorpoolObject[],
+  session: Session,
+  gid: string,
+  snapshot?: string,
+): StorpoolObject[] {
+  return all
     .filter(({ tags, deleted, name }) => {
       const ours = ownership(tags, session.owner) === "ours" && tag(tags, "pve-snap-v") === gid;
       const named = snapshot === undefined || tag(tags, "pve-snap") === snapshot;

@@ -2,9 +2,11 @@
 import { join } from "node:path";
 import type { Context } from "../../common/context.js";
 import { codeOf } from "../../common/errors.js";
+import type { DriverEnvironment } from "../contract.js";
 import { StorpoolClient } from "./client.js";
 import { loadConfig, type StorpoolConfig } from "./config.js";
 import { Cluster } from "./guest.js";
+import type { StorpoolSection } from "./schema.js";
 import { clusterSlug, type Owner } from "./tags.js";
 import { Transport } from "./transport.js";
 
@@ -21,6 +23,13 @@ const usualPace: Pace = { pausesMs: [200, 400, 800, 1600] };
 
 /** Everything that one storage needs to talk to its array. */
 export interface Session {
+  readonly section: StorpoolSection;
+  /** This node's name in PVE. */
+  readonly node: string;
+  /** Parses a volume name; throws `invalid`. */
+  readonly parse: DriverEnvironment["parse"];
+  /** What the PVE cluster knows of guests. */
+  readonly cluster: Cluster;
   readonly client: StorpoolClient;
   readonly config: StorpoolConfig;
   readonly owner: Owner;
@@ -31,13 +40,12 @@ export interface Session {
 
 /** Opens the session of a storage when it is first needed, and again after the array rejected the credentials. */
 export class Sessions {
-  readonly cluster = new Cluster();
+  readonly #cluster = new Cluster();
   #open: Promise<Session> | undefined;
 
   constructor(
-    private readonly storeid: string,
-    private readonly template: string,
-    private readonly node: string,
+    private readonly section: StorpoolSection,
+    private readonly environment: DriverEnvironment,
     private readonly pace: Pace = usualPace,
   ) {}
 
@@ -61,19 +69,30 @@ export class Sessions {
   }
 
   async #load(ctx: Context): Promise<Session> {
-    const root = (process.env["PVE_BLOCKIO_STORPOOL_ROOT"] ?? "/").replace("{template}", this.template);
-    const config = await loadConfig(ctx.signal, { root, node: this.node });
-    const slug = clusterSlug(await this.cluster.name(), this.node);
-    const client = new StorpoolClient(new Transport(config, { pausesMs: this.pace.pausesMs }));
-    const owner = { slug, storeid: this.storeid };
-    return { client, config, owner, devices: this.#devices(config), pace: this.pace };
+    const { section, pace } = this;
+    const { storeid, host, parse } = this.environment;
+    const root = (process.env["PVE_BLOCKIO_STORPOOL_ROOT"] ?? "/").replace("{template}", section.template);
+    const config = await loadConfig(ctx.signal, { root, node: host.name });
+    const slug = clusterSlug(await this.#cluster.name(), host.name);
+    const client = new StorpoolClient(new Transport(config, { pausesMs: pace.pausesMs }));
+    return {
+      section,
+      node: host.name,
+      parse,
+      cluster: this.#cluster,
+      client,
+      config,
+      owner: { slug, storeid },
+      devices: this.#devices(config),
+      pace,
+    };
   }
 
   /** The directory can be another one than `/dev`; `{client}` in it stands for the client id. */
   #devices(config: StorpoolConfig): string {
     return (process.env["PVE_BLOCKIO_DEVICE_DIR"] ?? "/dev")
       .replace("{client}", String(config.ourId))
-      .replace("{template}", this.template);
+      .replace("{template}", this.section.template);
   }
 }
 

@@ -40,10 +40,25 @@ export type TagSpec =
 export const unlabeled = "unlabeled";
 
 /**
- * Tag that marks what one request of ours made, so that a creation whose reply was lost can be found. The published
- * format leaves room for tags of others (`extra-tags`), and every reader of it ignores what it does not know.
+ * Tag that marks what one request of ours made, so that a creation whose reply was lost can be found; taken off as soon
+ * as the object is known. The published format leaves room for tags of others (`extra-tags`), and every reader of it
+ * ignores what it does not know.
  */
 export const requestTag = "pve-blockio-request";
+
+/** Begins the mark of snapshots that were taken together; the time of PVE's snapshot follows, then a dash. */
+const group = "group-";
+
+/** The beginning of the mark of what one of PVE's snapshots makes; `time` tells its attempts apart. */
+export function groupPrefix(time: number): string {
+  return `${group}${time}-`;
+}
+
+/** The mark of a snapshot that was taken together with another volume's and that PVE has not asked for yet. */
+export function groupMark(tags: Tags): string | undefined {
+  const mark = tag(tags, requestTag);
+  return mark?.startsWith(group) ? mark : undefined;
+}
 
 const published = [
   "virt",

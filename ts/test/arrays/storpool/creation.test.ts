@@ -16,7 +16,7 @@ function array(faults: ("before" | "after" | "late" | "answer" | undefined)[]) {
   let next = 0x30;
   const make = (place: Map<string, Record<string, string>>, tags: unknown) => {
     const made = `nzkr.b.${(next++).toString(36)}`;
-    place.set(made, tags as Record<string, string>);
+    place.set(made, { ...(tags as Record<string, string>) });
     return made;
   };
   const effect = ({ path, body = {} }: Seen): unknown => {
@@ -39,6 +39,11 @@ function array(faults: ("before" | "after" | "late" | "answer" | undefined)[]) {
     if (path.includes("Delete/")) {
       volumes.delete(path.replace(/.*~/, ""));
       snapshots.delete(path.replace(/.*~/, ""));
+      return data({ ok: true })(reply, request);
+    }
+    if (path.includes("Update/")) {
+      const tags = volumes.get(path.replace(/.*~/, "")) ?? snapshots.get(path.replace(/.*~/, ""));
+      Object.assign(tags ?? {}, request.body?.["tags"]);
       return data({ ok: true })(reply, request);
     }
     const fault = faults.shift();
@@ -86,26 +91,38 @@ test("of two results that were both unanswered one is kept", async (t) => {
   t.deepEqual([...volumes.keys()], [made]);
 });
 
-test("each attempt has its own mark, which is told before it is sent", async (t) => {
-  const { step } = array(["before", "before"]);
-  const { client, ctx, seen } = await serve(t, [step]);
-  const told: string[] = [];
-  await makeVolume(client, ctx, source, {}, { ...now, remember: (request) => told.push(request) });
-  const sent = seen
+/** The marks of all attempts that were sent. */
+function marks(seen: readonly Seen[]): string[] {
+  return seen
     .filter(({ path }) => path === "VolumeCreate")
-    .map(({ body = {} }) => (body["tags"] as Record<string, string>)[requestTag]);
-  t.deepEqual(sent, told);
-  t.is(new Set(told).size, 3);
+    .map(({ body = {} }) => (body["tags"] as Record<string, string>)[requestTag] ?? "");
+}
+
+test("each attempt has its own mark, and what is made keeps none", async (t) => {
+  const { step, volumes } = array(["before", "before"]);
+  const { client, ctx, seen } = await serve(t, [step]);
+  const made = await makeVolume(client, ctx, source, {}, { ...now, prefix: "p-" });
+  const sent = marks(seen);
+  t.is(new Set(sent).size, 3);
+  t.true(sent.every((mark) => /^p-[0-9a-f-]{36}$/.test(mark)));
+  t.is(volumes.get(made)?.[requestTag], "");
+});
+
+test("a mark that cannot be taken off does no harm", async (t) => {
+  const { step } = array([]);
+  const refused: Step = (reply, request) =>
+    request.path.includes("Update/") ? error("busy", "no")(reply, request) : step(reply, request);
+  const { client, ctx, lines } = await serve(t, [refused]);
+  t.is(await makeVolume(client, ctx, source, {}, now), "nzkr.b.1c");
+  t.true(lines.some((line) => line.includes(`tag ${requestTag} stays`)));
 });
 
 test("after three lost attempts the mark to look for is named", async (t) => {
   const { step } = array(["before", "before", "before"]);
-  const { client, ctx } = await serve(t, [step]);
-  const told: string[] = [];
-  const options = { ...now, remember: (request: string) => told.push(request) };
-  const thrown = await t.throwsAsync(makeVolume(client, ctx, source, {}, options), { code: "unreachable" });
-  t.is(told.length, 3);
-  for (const request of told) t.true(thrown?.message.includes(request));
+  const { client, ctx, seen } = await serve(t, [step]);
+  const thrown = await t.throwsAsync(makeVolume(client, ctx, source, {}, now), { code: "unreachable" });
+  t.is(marks(seen).length, 3);
+  for (const mark of marks(seen)) t.true(thrown?.message.includes(mark));
 });
 
 test("a no of the array is final, nothing is looked for", async (t) => {

@@ -92,6 +92,11 @@ export class Nodes {
     write(join(this.pve, "ha/manager_status"), JSON.stringify({ service_status }));
   }
 
+  /** Puts a guest's whole configuration on a node. */
+  configure(node: NodeName, vmid: number, config: string, kind: "qemu-server" | "lxc" = "qemu-server"): void {
+    write(join(this.pve, "nodes", node, kind, `${vmid}.conf`), config);
+  }
+
   activate(node: NodeName, ref: VolumeRef, ctx: Context = this.ctx): Promise<unknown> {
     return this.drivers[node].publish(ctx, ref, undefined, { name: node });
   }

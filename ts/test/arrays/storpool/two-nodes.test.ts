@@ -185,16 +185,35 @@ test("the disk of a guest without configuration is attached beside whoever has i
   harmless(t, n, a, b);
 });
 
-test("what another node has attached is neither deleted nor rolled back nor made a base", async (t) => {
+test("what another node has open is neither deleted nor rolled back nor made a base", async (t) => {
   const { n, disk } = await running(t);
   const other = n.drivers["node-b"];
+  const base = { ...disk, name: "base-100-disk-0" };
+  await t.throwsAsync(other.makeBase(n.ctx, disk, base), { code: "busy", message: /client 11/ });
   await n.drivers["node-a"].createSnapshot(n.ctx, disk, "s1");
-  await t.throwsAsync(other.deleteVolume(n.ctx, disk), { code: "busy" });
-  await t.throwsAsync(other.rollback(n.ctx, disk, "s1"), { code: "busy" });
-  await t.throwsAsync(other.makeBase(n.ctx, disk, { ...disk, name: "base-100-disk-0" }), { code: "busy" });
+  await t.throwsAsync(other.deleteVolume(n.ctx, disk), { code: "busy", message: /client 11/ });
+  await t.throwsAsync(other.rollback(n.ctx, disk, "s1"), { code: "busy", message: /client 11/ });
   t.deepEqual(n.holders(disk), ["node-a"]);
-  t.deepEqual(n.changes(), []);
+  harmless(t, n);
   t.is((await other.listSnapshots(n.ctx, disk)).length, 1);
+});
+
+test("what another node has attached and closed, or a dead one has, can be rolled back and deleted", async (t) => {
+  for (const dead of [false, true]) {
+    const { n, disk } = await running(t);
+    const other = n.drivers["node-b"];
+    await n.drivers["node-a"].createSnapshot(n.ctx, disk, "s1");
+    if (dead) await n.sim.setClient(a, "down");
+    else n.open("node-a", disk, false);
+    await other.rollback(n.ctx, disk, "s1");
+    t.deepEqual(n.holders(disk), []);
+    t.is(
+      n.changes().some(({ force }) => force === true),
+      dead,
+    );
+    t.true(await other.deleteVolume(n.ctx, disk));
+    t.is([...n.sim.state.objects.values()].filter(({ deleted }) => !deleted).length, 0);
+  }
 });
 
 test("of a dead and a running holder, the dead one is forced and the running one is not", async (t) => {
