@@ -172,8 +172,11 @@ export interface Driver {
 
   /** Makes a volume or snapshot reachable for `host`; repeatable. */
   publish(ctx: Context, ref: VolumeRef, snapshot: string | undefined, host: Host): Promise<Connection>;
-  /** Ends that; succeeds when it was not published. Other hosts keep their access. Throws `busy`. */
-  unpublish(ctx: Context, ref: VolumeRef, snapshot: string | undefined, host: Host): Promise<void>;
+  /**
+   * Ends that; succeeds when it was not published. Other hosts keep their access. False when the volume stays reachable
+   * because the array's configuration says so. Throws `busy`.
+   */
+  unpublish(ctx: Context, ref: VolumeRef, snapshot: string | undefined, host: Host): Promise<boolean>;
   /** Where a volume or snapshot is when it is published; changes nothing. Throws `absent`. */
   locate(ctx: Context, ref: VolumeRef, snapshot: string | undefined): Promise<Connection>;
 

@@ -69,8 +69,8 @@ export class Storage {
       throw error;
     });
     if (connection) await connectorFor(connection.kind).disconnect(ctx, connection);
-    await this.driver.unpublish(ctx, ref, snapshot, this.host);
-    if (connection) await connectorFor(connection.kind).released(ctx, connection);
+    const gone = await this.driver.unpublish(ctx, ref, snapshot, this.host);
+    if (connection && gone) await connectorFor(connection.kind).released(ctx, connection);
   }
 
   /** The local path that a volume has when it is attached. */

@@ -148,8 +148,9 @@ export class BlockioDriver implements Driver {
     });
   }
 
-  async unpublish(): Promise<void> {
+  async unpublish(): Promise<boolean> {
     // A file needs nothing to be reached, so there is nothing to take back.
+    return true;
   }
 
   readonly staging: Staging = {

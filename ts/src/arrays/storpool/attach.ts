@@ -59,19 +59,24 @@ export async function attachVolume(session: Session, ctx: Context, found: Found)
 }
 
 /**
- * Ends the use of a volume on this node. With the switch for Veeam it stays attached, rw, as long as its guest belongs here.
- * Throws `busy` while it is open here.
+ * Ends the use of a volume on this node. False when it stays attached, rw: with the switch for Veeam, as long as its guest
+ * belongs here. Throws `busy` while it is open here.
  */
-export async function deactivate(session: Session, ctx: Context, found: Found): Promise<void> {
+export async function deactivate(session: Session, ctx: Context, found: Found): Promise<boolean> {
   const { client, config, cluster, node } = session;
-  const guest = "vmid" in found.ref ? await cluster.guest(found.ref.vmid) : undefined;
-  if (!config.veeamCompat || found.object.type === "snapshot" || guest?.node !== node) {
-    return detach(session, ctx, found.object);
+  const { ref, object } = found;
+  const keeps = config.veeamCompat && object.type === "volume" && "vmid" in ref;
+  if (!keeps || (await cluster.guest(ref.vmid))?.node !== node) {
+    await detach(session, ctx, object);
+    return true;
   }
-  const rows = (await client.attachments(ctx)).filter((row) => row.gid === found.ref.gid);
-  if (rows.some((row) => row.client === config.ourId && row.rights !== "rw")) {
-    await client.reassignWait(ctx, [{ volume: found.ref.gid, rw: [config.ourId] }], attachTimeout);
+  const mine = (await client.attachments(ctx)).find(
+    (row) => row.gid === ref.gid && row.client === config.ourId,
+  );
+  if (mine?.rights === "ro") {
+    await client.reassignWait(ctx, [{ volume: ref.gid, rw: [config.ourId] }], attachTimeout);
   }
+  return mine === undefined;
 }
 
 /** Detaches an object from this node; from no other. Throws `busy` while it is open here. */

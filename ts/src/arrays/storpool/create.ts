@@ -27,9 +27,7 @@ export async function createVolume(
   const source = { size: sectors(size), template: session.section.template };
   const calm = steady(ctx);
   const gid = await makeVolume(session.client, calm, source, tags, session.pace);
-  const made = await numbered(session, calm, spec, gid);
-  if (session.config.veeamCompat) await attachNew(session, ctx, gid);
-  return made;
+  return finish(session, calm, spec, gid);
 }
 
 /** A copy-on-write copy of a base, an image or a snapshot. */
@@ -54,7 +52,7 @@ export async function cloneVolume(
   const { template } = session.section;
   const calm = steady(ctx);
   const gid = await makeVolume(session.client, calm, { parent: parent.gid, template }, tags, session.pace);
-  return numbered(session, calm, spec, gid);
+  return finish(session, calm, spec, gid);
 }
 
 /** What a new name stands for, once it is certain that nobody has it. Throws `exists`, `invalid`. */
@@ -78,10 +76,10 @@ export async function vacant(session: Session, ctx: Context, ref: VolumeRef): Pr
 }
 
 /**
- * Settles a race: another node may have given a disk the same number meanwhile. The one that was made first keeps it,
+ * Finishes what was made, and settles a race: another node may have given a disk the same number meanwhile. The one that was made first keeps it,
  * the other takes the next.
  */
-async function numbered(session: Session, ctx: Context, spec: Newcomer, gid: string): Promise<VolumeRef> {
+async function finish(session: Session, ctx: Context, spec: Newcomer, gid: string): Promise<VolumeRef> {
   let mine = spec;
   while (mine.kind === "disk") {
     const request = mine;
@@ -100,6 +98,7 @@ async function numbered(session: Session, ctx: Context, spec: Newcomer, gid: str
     await session.client.updateVolume(ctx, gid, { tags: { "pve-disk": String(disk) } });
     mine = { ...request, disk };
   }
+  if (session.config.veeamCompat) await attachNew(session, ctx, gid);
   return named(session, mine, gid);
 }
 

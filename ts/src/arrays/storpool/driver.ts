@@ -147,14 +147,15 @@ export class StorpoolDriver implements Driver {
     });
   }
 
-  unpublish(ctx: Context, ref: VolumeRef, snapshot: string | undefined, _host: Host): Promise<void> {
+  unpublish(ctx: Context, ref: VolumeRef, snapshot: string | undefined, _host: Host): Promise<boolean> {
     return this.#use(ctx, `detach '${ref.volname}'`, async (session) => {
       const volume = await tryLookUp(session, ctx, ref);
-      if (!volume) return;
+      if (!volume) return true;
       if (snapshot === undefined) return deactivate(session, ctx, volume);
       for (const object of await snapshotsOf(session, ctx, volume.ref.gid, snapshot)) {
         await detach(session, ctx, object);
       }
+      return true;
     });
   }
 

@@ -36,7 +36,7 @@ async function compare(t: ExecutionContext, n: Nodes, { known }: Model, seed: nu
 
 /** One seed; says how many verbs failed. */
 async function run(t: ExecutionContext, seed: number): Promise<number> {
-  const n = await Nodes.start(t, { seed, faults: plan }, pace);
+  const n = await Nodes.start(t, { seed, faults: plan }, { pace });
   const random = randomFrom(seed);
   const model = new Model(n, random, plan);
   for (let step = 0; step < steps; step++) await model.step();

@@ -47,7 +47,11 @@ export class Nodes {
     };
   }
 
-  static async start(t: ExecutionContext, options: SimulatorOptions = {}, pace = brisk): Promise<Nodes> {
+  static async start(
+    t: ExecutionContext,
+    options: SimulatorOptions = {},
+    { pace = brisk, settings = "" }: { pace?: Pace; settings?: string } = {},
+  ): Promise<Nodes> {
     // Each gets a template of its own: it leads to the configuration, and the environment is that of all tests.
     const template = `nodes-${++count}`;
     const sim = await StorPoolSimulator.start({ templates: [template], clients: [11, 12], ...options });
@@ -62,7 +66,7 @@ export class Nodes {
     const sections = Object.entries(clientOf).map(([node, id]) => `[${node}]\nSP_OURID=${id}\n`);
     write(
       join(roots, template, "etc/storpool.conf"),
-      `SP_API_HTTP_HOST=${sim.host}\nSP_API_HTTP_PORT=${sim.port}\nSP_AUTH_TOKEN=${sim.token}\n${sections.join("")}`,
+      `SP_API_HTTP_HOST=${sim.host}\nSP_API_HTTP_PORT=${sim.port}\nSP_AUTH_TOKEN=${sim.token}\n${settings}${sections.join("")}`,
     );
     return new Nodes(sim, pve, drivers);
 
@@ -101,7 +105,7 @@ export class Nodes {
     return this.drivers[node].publish(ctx, ref, undefined, { name: node });
   }
 
-  deactivate(node: NodeName, ref: VolumeRef, ctx: Context = this.ctx): Promise<void> {
+  deactivate(node: NodeName, ref: VolumeRef, ctx: Context = this.ctx): Promise<boolean> {
     return this.drivers[node].unpublish(ctx, ref, undefined, { name: node });
   }
 
