@@ -49,8 +49,3 @@ export const nameRules: readonly NameRule[] = [
 
 /** A global id alone. */
 export const gidPattern: RegExp = new RegExp(`^${id}$`);
-/** Names that PVE asks for when it has a volume made; only these two decide what is made. */
-export const requestPatterns: { readonly state: RegExp; readonly cloudinit: RegExp } = {
-  state: new RegExp(`^vm-${vmid}-state-${snap}$`),
-  cloudinit: new RegExp(`^vm-${vmid}-cloudinit$`),
-};

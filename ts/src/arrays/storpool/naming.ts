@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { fail } from "../../common/errors.js";
-import { gidPattern, nameRules, requestPatterns } from "./grammar.js";
+import { gidPattern, nameRules } from "./grammar.js";
 import { unlabeled } from "./tags.js";
 
 /** A volume name, taken apart. `gid` is the object's global id. */
@@ -78,18 +78,6 @@ export function formatName(ref: NameRef): string {
 /** The kind of StorPool object behind a name. */
 export function objectTypeOf(kind: NameRef["kind"]): "volume" | "snapshot" {
   return kind === "disk" || kind === "state" || kind === "cloudinit" ? "volume" : "snapshot";
-}
-
-/** What PVE asks for by name when it has a volume made; undefined for an ordinary disk. */
-export function parseRequest(
-  name: string | undefined,
-): { kind: "state"; vmid: number; snap: string } | { kind: "cloudinit"; vmid: number } | undefined {
-  // The longer reading counts: a dot may be inside a snapshot's name, but `.raw` at the end is the format.
-  const plain = (name ?? "").replace(/\.raw$/, "");
-  const state = requestPatterns.state.exec(plain)?.groups;
-  if (state) return { kind: "state", vmid: Number(state["vmid"]), snap: state["snap"] ?? "" };
-  const cloudinit = requestPatterns.cloudinit.exec(plain)?.groups;
-  return cloudinit ? { kind: "cloudinit", vmid: Number(cloudinit["vmid"]) } : undefined;
 }
 
 /** True for a global id such as `nzkr.b.1f`. */

@@ -14,9 +14,9 @@ import {
   type NameRef,
   objectTypeOf,
   parseName,
-  parseRequest,
   tryParseName,
 } from "../../../src/arrays/storpool/naming.js";
+import { parseShortName } from "../../../src/arrays/storpool/request.js";
 import { buildTags, type TagSpec } from "../../../src/arrays/storpool/tags.js";
 
 interface Vectors {
@@ -68,14 +68,10 @@ test("the group name is the whole name", (t) => {
 });
 
 for (const { name, ok } of vectors.requests) {
-  test(`requested name ${name} ${ok ? "decides what is made" : "is an ordinary disk"}`, (t) => {
-    t.deepEqual(parseRequest(name) ?? null, ok);
+  test(`asked for ${name}: ${ok ? "is understood" : "is refused"}`, (t) => {
+    t.deepEqual(parseShortName(name) ?? null, ok);
   });
 }
-
-test("no requested name is an ordinary disk", (t) => {
-  t.is(parseRequest(undefined), undefined);
-});
 
 for (const { title, spec, tags, type, name } of vectors.tags) {
   test(`${title}: its tags are those of the format, and lead to its name`, (t) => {
