@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // One timed run of one pipeline.
 import { spawnSync } from "node:child_process";
-import { readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
@@ -40,9 +40,9 @@ function busy() {
 }
 
 /** Seconds from before the first process starts to after the last one ended, and kilobytes by process. */
-export function sample(pipeline, environment) {
-  const { SCRATCH: scratch, TARGET: target } = environment;
-  rmSync(target, { force: true });
+export function sample(pipeline, environment, target) {
+  const { SCRATCH: scratch } = environment;
+  target.reset();
   for (const name of readdirSync(scratch)) if (name.startsWith("rss-")) rmSync(join(scratch, name));
   const start = process.hrtime.bigint();
   shell(pipeline.command, environment);
@@ -51,6 +51,6 @@ export function sample(pipeline, environment) {
   for (const name of readdirSync(scratch)) {
     if (name.startsWith("rss-")) memory[name.slice(4)] = Number(readFileSync(join(scratch, name), "utf8"));
   }
-  const written = pipeline.writes ? statSync(target).blocks * 512 : undefined;
+  const written = pipeline.writes ? target.written() : undefined;
   return { seconds, memory, written };
 }

@@ -7,6 +7,7 @@ import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { cases } from "./cases.mjs";
+import { devices, files } from "./devices.mjs";
 import { denseImage, sha256, sparseImage } from "./images.mjs";
 import { sample, settle, shell } from "./measure.mjs";
 import { csv, summarise, table } from "./report.mjs";
@@ -16,13 +17,14 @@ const root = resolve(here, "../..");
 const tmpfsMagic = 0x01021994;
 
 const help = `usage: run [--samples 5] [--dense GIB] [--sparse GIB] [--case NAME]... [--dir TMPFS] [--out DIR] [--settle S]
-           [--addon]
+           [--addon] [--devices]
   --samples N   timed runs of each pipeline, after one warm-up (default 5)
   --dense GIB   size of the dense image (default 4), --sparse GIB of the sparse one (default 16)
   --case NAME   only this case: ${cases.map(({ name }) => name).join(", ")}
   --dir DIR     where the images lie, a tmpfs with room for twice the dense image (default /dev/shm)
   --out DIR     where results go (default build/benches/streams)
   --settle S    wait up to S seconds for an idle machine before each sample (default 0)
+  --devices     read and write loop devices over the images, as attached volumes are (as root)
   --addon       call the addon from a few lines of script instead of bin/pve-blockio
 `;
 
@@ -36,6 +38,7 @@ const { values } = parseArgs({
     out: { type: "string", default: join(root, "build/benches/streams") },
     settle: { type: "string", default: "0" },
     addon: { type: "boolean", default: false },
+    devices: { type: "boolean", default: false },
     help: { type: "boolean", default: false },
   },
 });
@@ -66,7 +69,13 @@ async function runAll(scratch) {
   const images = makeImages(scratch, new Set(wanted.map(({ image }) => image)));
   const results = [];
   for (const one of wanted) {
-    const result = summarise(await measureCase(one, images[one.image], scratch));
+    const place = values.devices ? devices() : files();
+    let result;
+    try {
+      result = summarise(await measureCase(one, images[one.image], scratch, place));
+    } finally {
+      place.close();
+    }
     process.stdout.write(`${table(result)}\n`);
     results.push(result);
   }
@@ -99,17 +108,20 @@ function makeImages(scratch, names) {
 }
 
 /** The pipelines take turns, so that a disturbance of the machine meets all of them. */
-async function measureCase(one, source, scratch) {
+async function measureCase(one, image, scratch, place) {
+  const bytes = statSync(image).size;
+  const source = place.source(image);
+  const target = place.target(join(scratch, "target.raw"), bytes);
   const environment = {
     SCRATCH: scratch,
     SOURCE: source,
-    TARGET: join(scratch, "target.raw"),
+    TARGET: target.path,
     OURS: values.addon ? `node ${join(here, "direct.mjs")}` : join(root, "bin/pve-blockio"),
   };
-  const expected = await sha256(source);
+  const expected = await sha256(image);
   const pipelines = one.pipelines.map((pipeline) => ({ ...pipeline, samples: [], correct: "" }));
   for (const pipeline of pipelines) {
-    sample(pipeline, environment);
+    sample(pipeline, environment, target);
     let found;
     if (pipeline.writes) found = await sha256(environment.TARGET);
     else if (pipeline.name === "ours") found = shell(one.check, environment).slice(0, 64);
@@ -118,11 +130,11 @@ async function measureCase(one, source, scratch) {
   for (let number = 0; number < Number(values.samples); number++) {
     for (const pipeline of pipelines) {
       await settle(Number(values.settle));
-      pipeline.samples.push(sample(pipeline, environment));
+      pipeline.samples.push(sample(pipeline, environment, target));
     }
   }
-  rmSync(environment.TARGET, { force: true });
-  return { name: one.name, title: one.title, bytes: statSync(source).size, pipelines };
+  target.reset();
+  return { name: one.name, title: one.title, bytes, pipelines };
 }
 
 function machine() {
