@@ -2,17 +2,23 @@
 import type { Connection } from "../arrays/contract.js";
 import type { Context } from "../common/context.js";
 import { fail } from "../common/errors.js";
+import type { Bytes } from "../common/size.js";
 
-/** Makes a published volume a local path, and takes it away again. Knows no array. */
+/**
+ * Makes a published volume a local path, and takes it away again. Knows no array. `link` is the volume's own path below
+ * `/run/pve-blockio/dev`, for connectors whose devices have no lasting name.
+ */
 export interface Connector {
   /** Where the volume is once it is connected. */
-  path(connection: Connection): string;
+  path(connection: Connection, link: string): string;
   /** Repeatable; returns the local path once it can be opened. */
-  connect(ctx: Context, connection: Connection): Promise<string>;
+  connect(ctx: Context, connection: Connection, link: string): Promise<string>;
   /** Before the array takes the volume away. Throws `busy` rather than tear down what is in use. */
-  disconnect(ctx: Context, connection: Connection): Promise<void>;
+  disconnect(ctx: Context, connection: Connection, link: string): Promise<void>;
   /** After the array took it away: nothing of it is left on this node. */
   released(ctx: Context, connection: Connection): Promise<void>;
+  /** Makes this node see a volume's new size, in bytes; nothing to do where it is not connected. */
+  refresh(ctx: Context, connection: Connection, size: Bytes): Promise<void>;
 }
 
 /** The path of a connection that carries one; anything else is a mix-up of connectors. */

@@ -32,6 +32,9 @@ export const deviceConnector: Connector = {
       );
     }
   },
+  async refresh() {
+    // The array's client does that.
+  },
 };
 
 async function isBlockDevice(path: string): Promise<boolean> {

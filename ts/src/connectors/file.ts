@@ -13,4 +13,7 @@ export const fileConnector: Connector = {
   async released() {
     // Nor is anything left.
   },
+  async refresh() {
+    // A file shows its size.
+  },
 };

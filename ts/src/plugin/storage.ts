@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
+import { join } from "node:path";
 import type { Capabilities, Driver, StorageType, VolumeRef } from "../arrays/contract.js";
 import { storageType } from "../arrays/registry.js";
 import type { Context, Host } from "../common/context.js";
 import { codeOf, fail } from "../common/errors.js";
 import { Gate } from "../common/gate.js";
 import { KeyedLocks } from "../common/locks.js";
+import type { Bytes } from "../common/size.js";
 import { connectorFor } from "../connectors/registry.js";
 import { RequestJournal } from "./journal.js";
 import { VolumeNames } from "./volname.js";
@@ -58,7 +60,7 @@ export class Storage {
   /** Publishes a volume to this node and makes it a local path. */
   async attach(ctx: Context, ref: VolumeRef, snapshot: string | undefined): Promise<string> {
     const connection = await this.driver.publish(ctx, ref, snapshot, this.host);
-    return connectorFor(connection.kind).connect(ctx, connection);
+    return connectorFor(connection.kind).connect(ctx, connection, this.#link(ref, snapshot));
   }
 
   /** Takes a volume off this node; nothing to do when it was not there. Throws `busy`. */
@@ -68,15 +70,28 @@ export class Storage {
       if (codeOf(error) === "absent") return undefined;
       throw error;
     });
-    if (connection) await connectorFor(connection.kind).disconnect(ctx, connection);
+    if (connection)
+      await connectorFor(connection.kind).disconnect(ctx, connection, this.#link(ref, snapshot));
     const gone = await this.driver.unpublish(ctx, ref, snapshot, this.host);
     if (connection && gone) await connectorFor(connection.kind).released(ctx, connection);
+  }
+
+  /** Makes this node see the new size of a volume, in bytes. */
+  async refresh(ctx: Context, ref: VolumeRef, size: Bytes): Promise<void> {
+    if (!this.type.needsDeactivation) return;
+    const connection = await this.driver.locate(ctx, ref, undefined);
+    await connectorFor(connection.kind).refresh(ctx, connection, size);
   }
 
   /** The local path that a volume has when it is attached. */
   async path(ctx: Context, ref: VolumeRef, snapshot: string | undefined): Promise<string> {
     const connection = await this.driver.locate(ctx, ref, snapshot);
-    return connectorFor(connection.kind).path(connection);
+    return connectorFor(connection.kind).path(connection, this.#link(ref, snapshot));
+  }
+
+  #link(ref: VolumeRef, snapshot: string | undefined): string {
+    const name = snapshot === undefined ? ref.volname : `${ref.volname}@${snapshot}`;
+    return join(process.env["PVE_BLOCKIO_RUN"] ?? "/run/pve-blockio", "dev", this.storeid, name);
   }
 }
 

@@ -74,4 +74,5 @@ export async function volumeResize(
   if (args.snap !== null) throw fail("unsupported", `resize '${ref.volname}': a snapshot cannot be resized`);
   if (ref.isBase) throw fail("refused", `resize '${ref.volname}': a base is immutable`);
   await storage.driver.resizeVolume(ctx, ref, args.size);
+  await storage.refresh(ctx, ref, args.size);
 }

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+/** Address of a SCSI device. The LUN is the kernel's number for it. */
+export interface Hctl {
+  readonly host: number;
+  readonly channel: number;
+  readonly target: number;
+  readonly lun: number;
+}
+
+/** One way to a disk: `/dev/NAME`. */
+export interface DevicePath {
+  readonly name: string;
+  readonly hctl: Hctl;
+  /** Identity as udev and multipath have it; undefined when the kernel does not tell. */
+  readonly wwid?: string;
+  /** Bytes. */
+  readonly size: bigint;
+  /** `running`, `offline`, `blocked`, … */
+  readonly state: string;
+}
+
+/** A session of this node with an iSCSI target. */
+export interface IscsiSession {
+  readonly id: number;
+  readonly targetName: string;
+  readonly host: number;
+  readonly channel: number;
+  readonly target: number;
+  /** `LOGGED_IN`, `FAILED` or `FREE`. */
+  readonly state: string;
+  /** `address:port`, IPv6 in brackets: where the session was made, not where the target redirected it. */
+  readonly portals: readonly string[];
+  /** LUNs that are devices here. */
+  readonly luns: readonly number[];
+}
+
+/** What a wait for paths found. */
+export interface FoundPaths {
+  readonly there: readonly DevicePath[];
+  readonly missing: readonly Hctl[];
+  /** At the right address, but another disk. */
+  readonly foreign: readonly DevicePath[];
+}
+
+/** A multipath map: `/dev/NODE`, by name `/dev/mapper/NAME`. */
+export interface MultipathMap {
+  readonly name: string;
+  readonly node: string;
+  readonly wwid: string;
+  readonly size: bigint;
+  readonly paths: readonly { readonly name: string; readonly usable: boolean }[];
+}
+
+/** A promise that can be told to stop. */
+export type Stoppable<T> = Promise<T> & { cancel(): void };
+
+/**
+ * What connectors ask of the Rust layer. Every call is bounded and on a thread of its own. Errors have our codes; `root`
+ * is `/` except in tests.
+ */
+export interface DeviceLayer {
+  devicePaths(root: string, wwid: string): Promise<DevicePath[]>;
+  iscsiSessions(root: string, targetName: string): Promise<IscsiSession[]>;
+  scanLun(root: string, hctl: Hctl, timeoutMs: number): Promise<void>;
+  waitPaths(root: string, wwid: string, at: readonly Hctl[], timeoutMs: number): Stoppable<FoundPaths>;
+  rescanPath(root: string, hctl: Hctl, wwid: string, timeoutMs: number): Promise<void>;
+  deletePath(root: string, hctl: Hctl, wwid: string, timeoutMs: number): Promise<void>;
+  /** Who uses a device, in words; empty when nobody does. */
+  deviceUsers(root: string, name: string): Promise<string[]>;
+  flushDevice(path: string, timeoutMs: number): Promise<void>;
+  /** `off`: not running, or not wanted. `silent`: it does not answer. */
+  multipathStatus(timeoutMs: number): Promise<"running" | "off" | "silent">;
+  multipathMap(root: string, wwid: string): Promise<MultipathMap | undefined>;
+  /** Waits until the map has `wanted` usable paths, or for as long as there is time; at least one. */
+  multipathEnsure(
+    root: string,
+    wwid: string,
+    paths: readonly string[],
+    wanted: number,
+    timeoutMs: number,
+  ): Stoppable<MultipathMap>;
+  multipathResize(root: string, wwid: string, size: bigint, timeoutMs: number): Promise<void>;
+  /** Throws `busy`, naming the users. */
+  multipathRemove(root: string, wwid: string, timeoutMs: number): Promise<void>;
+}

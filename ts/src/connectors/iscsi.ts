@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+import type { Connection } from "../arrays/contract.js";
+import type { Context } from "../common/context.js";
+import { fail } from "../common/errors.js";
+import { KeyedLocks } from "../common/locks.js";
+import type { Connector } from "./connector.js";
+import type { DeviceLayer, Hctl, IscsiSession } from "./device-layer.js";
+import { IscsiSessions, type IscsiTarget } from "./iscsi-sessions.js";
+import { removeLink, setLink } from "./link.js";
+import { parsePortal } from "./portal.js";
+import { ScsiDisk } from "./scsi-disk.js";
+
+type Iscsi = Extract<Connection, { kind: "iscsi" }>;
+
+const defaultPort = 3260;
+
+/**
+ * Volumes behind iSCSI targets, over several portals at once where the array has them. Sessions with one target change one
+ * after the other; disks of one identity too; all others go side by side.
+ */
+export class IscsiConnector implements Connector {
+  readonly #locks = new KeyedLocks();
+  readonly #sessions: IscsiSessions;
+
+  constructor(
+    private readonly layer: DeviceLayer,
+    private readonly root = "/",
+  ) {
+    this.#sessions = new IscsiSessions(layer, root);
+  }
+
+  path(_connection: Connection, link: string): string {
+    return link;
+  }
+
+  async connect(ctx: Context, connection: Connection, link: string): Promise<string> {
+    const iscsi = iscsiOf(connection);
+    return this.#locked(ctx, `disk ${iscsi.wwid}`, async () => {
+      const disk = this.#disk(iscsi, "connect");
+      // Once the LUN is a device, nobody who gives up another one logs out.
+      const at = await this.#locked(ctx, `target ${iscsi.iqn}`, async () => {
+        const sessions = await this.#sessions.logIn(ctx, targetOf(iscsi));
+        const addresses = sessions.map((session) => addressOf(session, iscsi.lun));
+        await disk.scan(ctx, addresses);
+        return addresses;
+      });
+      await setLink(link, await disk.assemble(ctx, at));
+      return link;
+    });
+  }
+
+  async disconnect(ctx: Context, connection: Connection, link: string): Promise<void> {
+    const iscsi = iscsiOf(connection);
+    await this.#locked(ctx, `disk ${iscsi.wwid}`, async () => {
+      await this.#disk(iscsi, "disconnect").remove(ctx);
+      await removeLink(link);
+    });
+  }
+
+  /** The last one logs out. */
+  async released(ctx: Context, connection: Connection): Promise<void> {
+    const iscsi = iscsiOf(connection);
+    await this.#locked(ctx, `target ${iscsi.iqn}`, () =>
+      this.#sessions.logOutWhenUnused(ctx, targetOf(iscsi)),
+    );
+  }
+
+  async refresh(ctx: Context, connection: Connection, size: bigint): Promise<void> {
+    const iscsi = iscsiOf(connection);
+    await this.#locked(ctx, `disk ${iscsi.wwid}`, () => this.#disk(iscsi, "resize").refresh(size));
+  }
+
+  #disk({ iqn, lun, wwid }: Iscsi, what: string): ScsiDisk {
+    return new ScsiDisk(this.layer, wwid, `${what} LUN ${lun} of '${iqn}'`, this.root);
+  }
+
+  async #locked<T>(ctx: Context, key: string, body: () => Promise<T>): Promise<T> {
+    const release = await this.#locks.acquire([key], ctx.signal);
+    try {
+      return await body();
+    } finally {
+      release();
+    }
+  }
+}
+
+function iscsiOf(connection: Connection): Iscsi {
+  if (connection.kind === "iscsi") return connection;
+  throw fail("internal", `iscsi connector was given a '${connection.kind}' connection`);
+}
+
+function targetOf({ iqn, portals, chap }: Iscsi): IscsiTarget {
+  if (!/^(?:iqn\.|eui\.|naa\.)[A-Za-z0-9.:_-]{1,219}$/i.test(iqn)) {
+    throw fail("invalid", `'${iqn}' is not the name of an iSCSI target; report it`);
+  }
+  return {
+    iqn,
+    portals: portals.map((portal) => parsePortal(portal, defaultPort)),
+    ...(chap ? { chap } : {}),
+  };
+}
+
+function addressOf({ host, channel, target }: IscsiSession, lun: number): Hctl {
+  return { host, channel, target, lun };
+}

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+import { lstat, mkdir, readlink, rename, rm, rmdir, symlink } from "node:fs/promises";
+import { dirname } from "node:path";
+import { codeOf } from "../common/errors.js";
+
+/** Points the link of a volume at its device, at once also when it points elsewhere. */
+export async function setLink(link: string, device: string): Promise<void> {
+  if ((await linkTarget(link)) === device) return;
+  await mkdir(dirname(link), { recursive: true, mode: 0o755 });
+  const made = `${link}.new`;
+  await rm(made, { force: true });
+  await symlink(device, made);
+  await rename(made, link);
+}
+
+/** Where the link points; undefined when there is none. */
+export async function linkTarget(link: string): Promise<string | undefined> {
+  try {
+    return (await lstat(link)).isSymbolicLink() ? await readlink(link) : undefined;
+  } catch (error) {
+    if (codeOf(error) === "absent") return undefined;
+    throw error;
+  }
+}
+
+/** Removes the link of a volume, and the directory of a storage or guest that has none left. */
+export async function removeLink(link: string): Promise<void> {
+  await rm(link, { force: true });
+  await rmdir(dirname(link)).catch(() => undefined);
+}

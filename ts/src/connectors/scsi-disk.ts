@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+import { basename } from "node:path";
+import type { Context } from "../common/context.js";
+import { codeOf, fail } from "../common/errors.js";
+import type { DeviceLayer, DevicePath, Hctl, Stoppable } from "./device-layer.js";
+
+/** Limits of single steps, in milliseconds; the caller's deadline comes on top. */
+const limits = { scan: 10_000, appear: 15_000, map: 20_000, flush: 20_000, remove: 30_000, resize: 15_000 };
+
+/** A disk that is reached over SCSI, on one path or several. `wwid` is its identity as udev and multipath have it. */
+export class ScsiDisk {
+  constructor(
+    private readonly layer: DeviceLayer,
+    private readonly wwid: string,
+    private readonly what: string,
+    private readonly root = "/",
+  ) {}
+
+  /**
+   * Looks at exactly these addresses. Another disk that was left there goes.
+   *
+   * @throws `refused` when that one is in use.
+   */
+  async scan(ctx: Context, at: readonly Hctl[]): Promise<void> {
+    await this.#scan(ctx, at);
+    const { foreign } = await stopped(ctx, this.layer.waitPaths(this.root, this.wwid, at, 0));
+    if (foreign.length === 0) return;
+    await this.#removeForeign(ctx, foreign);
+    await this.#scan(ctx, at);
+  }
+
+  /**
+   * Waits for the paths at these addresses and makes one device of them: the multipath map, or the first path where
+   * multipath is off. Gives the device.
+   *
+   * @throws `unreachable` when no path appears, `refused` when another disk answers at an address.
+   */
+  async assemble(ctx: Context, at: readonly Hctl[]): Promise<string> {
+    const found = await stopped(ctx, this.layer.waitPaths(this.root, this.wwid, at, limits.appear));
+    // Whatever is there under this address: it is never opened as this disk.
+    if (found.foreign.length > 0) throw this.#wrongDisk(found.foreign);
+    if (found.there.length === 0) {
+      throw fail(
+        "unreachable",
+        `${this.what}: no path to disk ${this.wwid} appeared at ${at.map(text).join(", ")}; check that the array exports it to this node`,
+      );
+    }
+    if (found.missing.length > 0) {
+      ctx.log.warn("a disk has fewer paths than its portals", {
+        wwid: this.wwid,
+        missing: found.missing.map(text),
+      });
+    }
+    const status = await this.layer.multipathStatus(5_000);
+    if (status === "silent") {
+      throw fail(
+        "unreachable",
+        `${this.what}: multipathd does not answer; look at systemctl status multipathd`,
+      );
+    }
+    const [first] = found.there;
+    if (status === "off" && first) return `/dev/${first.name}`;
+    const names = found.there.map(({ name }) => name);
+    const map = await stopped(
+      ctx,
+      this.layer.multipathEnsure(this.root, this.wwid, names, names.length, limits.map),
+    );
+    return `/dev/mapper/${map.name}`;
+  }
+
+  /** Every path of the disk, from wherever. */
+  paths(): Promise<DevicePath[]> {
+    return this.layer.devicePaths(this.root, this.wwid);
+  }
+
+  /**
+   * Takes the disk off this node: flushes, removes the map, then the paths. What is in use stays whole.
+   *
+   * @throws `busy`, naming the users.
+   */
+  async remove(ctx: Context): Promise<void> {
+    const map = await this.layer.multipathMap(this.root, this.wwid);
+    const paths = await this.paths();
+    if (map) {
+      await this.layer.multipathRemove(this.root, this.wwid, limits.remove);
+    } else {
+      for (const { name } of paths) {
+        const users = await this.layer.deviceUsers(this.root, name);
+        if (users.length > 0) {
+          throw fail(
+            "busy",
+            `${this.what}: device '/dev/${name}' is in use (${users.join(", ")}); stop that first`,
+          );
+        }
+      }
+      // One is enough: they are the same disk. A dead path cannot be flushed, and has nothing to flush that could be saved.
+      const alive = paths.find(({ state }) => state === "running");
+      if (alive) await this.#flush(`/dev/${alive.name}`);
+    }
+    ctx.signal.throwIfAborted();
+    await Promise.all(
+      paths.map(({ hctl }) => this.layer.deletePath(this.root, hctl, this.wwid, limits.remove)),
+    );
+    const left = await this.paths();
+    if (left.length > 0) {
+      throw fail(
+        "busy",
+        `${this.what}: '${left.map(({ name }) => `/dev/${name}`).join("', '")}' came back; look who scans for disks`,
+      );
+    }
+  }
+
+  /** Makes the kernel see a new size on every path and on the map. `size` in bytes. */
+  async refresh(size: bigint): Promise<void> {
+    const paths = await this.paths();
+    await Promise.all(
+      paths.map(({ hctl }) => this.layer.rescanPath(this.root, hctl, this.wwid, limits.resize)),
+    );
+    if (await this.layer.multipathMap(this.root, this.wwid)) {
+      await this.layer.multipathResize(this.root, this.wwid, size, limits.resize);
+    }
+    const small = (await this.paths()).filter((path) => path.size < size);
+    if (small.length > 0) {
+      throw fail(
+        "unreachable",
+        `${this.what}: ${small.map(({ name }) => name).join(", ")} does not see ${size} bytes yet; repeat the resize`,
+      );
+    }
+  }
+
+  async #scan(ctx: Context, at: readonly Hctl[]): Promise<void> {
+    const results = await Promise.allSettled(
+      at.map((hctl) => this.layer.scanLun(this.root, hctl, limits.scan)),
+    );
+    for (const [index, result] of results.entries()) {
+      const hctl = at[index];
+      if (result.status === "rejected" && hctl) {
+        ctx.log.warn("a scan failed", { at: text(hctl), error: result.reason });
+      }
+    }
+  }
+
+  async #removeForeign(ctx: Context, foreign: readonly DevicePath[]): Promise<void> {
+    for (const { name, hctl, wwid } of foreign) {
+      if (wwid === undefined) throw this.#wrongDisk(foreign);
+      ctx.log.warn("another disk is left at an address of this one, removing it", {
+        name,
+        at: text(hctl),
+        wwid,
+      });
+      try {
+        const disk = new ScsiDisk(this.layer, wwid, this.what, this.root);
+        await disk.remove(ctx);
+      } catch (error) {
+        if (codeOf(error) === "busy") throw this.#wrongDisk(foreign);
+        throw error;
+      }
+    }
+  }
+
+  #wrongDisk(foreign: readonly DevicePath[]) {
+    const seen = foreign.map(
+      ({ name, wwid, hctl }) => `'/dev/${name}' at ${text(hctl)} is ${wwid ?? "unknown"}`,
+    );
+    return fail(
+      "refused",
+      `${this.what}: this is not disk ${this.wwid}: ${seen.join(", ")}; stop what uses it, then deactivate its volume`,
+    );
+  }
+
+  async #flush(device: string): Promise<void> {
+    try {
+      await this.layer.flushDevice(device, limits.flush);
+    } catch (error) {
+      throw fail(
+        codeOf(error),
+        `${this.what}: not all data of '${basename(device)}' could be written; it stays attached`,
+        error,
+      );
+    }
+  }
+}
+
+/** Stops a wait of the Rust layer when the caller goes away. */
+export async function stopped<T>(ctx: Context, work: Stoppable<T>): Promise<T> {
+  ctx.signal.throwIfAborted();
+  const stop = () => work.cancel();
+  ctx.signal.addEventListener("abort", stop, { once: true });
+  try {
+    return await work;
+  } catch (error) {
+    ctx.signal.throwIfAborted();
+    throw error;
+  } finally {
+    ctx.signal.removeEventListener("abort", stop);
+  }
+}
+
+function text({ host, channel, target, lun }: Hctl): string {
+  return `${host}:${channel}:${target}:${lun}`;
+}

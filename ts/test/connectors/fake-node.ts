@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { ExecutionContext } from "ava";
+import type { Context } from "../../src/common/context.js";
+import { fail } from "../../src/common/errors.js";
+import { createLogger } from "../../src/common/log.js";
+import type {
+  DeviceLayer,
+  DevicePath,
+  FoundPaths,
+  Hctl,
+  IscsiSession,
+  MultipathMap,
+  Stoppable,
+} from "../../src/connectors/device-layer.js";
+
+/** What stands for `iscsiadm`: keeps records and sessions in files, and writes down how it was called. */
+const iscsiadm = `#!/bin/sh
+root=$(dirname "$0")/../..
+echo "$*" >>"$root/calls"
+while [ $# -gt 0 ]; do
+    case $1 in
+    -T) iqn=$2; shift ;;
+    -p) portal=$2; shift ;;
+    -o) verb=$2; shift ;;
+    --login | --logout) verb=\${1#--} ;;
+    esac
+    shift
+done
+address=\${portal%:*} address=\${address#[} address=\${address%]} port=\${portal##*:}
+record=$root/var/lib/iscsi/nodes/$iqn/$address,$port,1
+case $verb in
+new)
+    mkdir -p "$record"
+    printf '# BEGIN RECORD\\nnode.name = %s\\nnode.startup = automatic\\nnode.session.scan = auto\\n# END RECORD\\n' "$iqn" >"$record/default"
+    ;;
+delete) rm -rf "$root/var/lib/iscsi/nodes/$iqn" ;;
+login)
+    how=$(grep -F "$portal " "$root/portals" | cut -d ' ' -f 2)
+    case $how in
+    refuses) exit 8 ;;
+    rejects) exit 24 ;;
+    silent) exec sleep 60 ;;
+    esac
+    echo "$iqn $portal" >>"$root/sessions"
+    ;;
+logout) grep -v "^$iqn " "$root/sessions" >"$root/sessions.new"; mv "$root/sessions.new" "$root/sessions" ;;
+esac
+`;
+
+interface Lun {
+  wwid: string;
+  size: bigint;
+}
+
+/** A node with a fake `iscsiadm` and a kernel that has what the targets export. */
+export class FakeNode implements DeviceLayer {
+  readonly log: string[] = [];
+  /** Calls that change something, in order. */
+  readonly changes: string[] = [];
+  multipath: "running" | "off" | "silent" = "running";
+  /** By target, then LUN. */
+  readonly exported = new Map<string, Map<number, Lun>>();
+  readonly devices: DevicePath[] = [];
+  readonly maps = new Map<string, MultipathMap>();
+  /** Users by WWID. */
+  readonly users = new Map<string, string>();
+  #next = 0;
+
+  private constructor(readonly root: string) {}
+
+  static create(t: ExecutionContext): FakeNode {
+    const root = mkdtempSync(join(tmpdir(), "blockio-node-"));
+    t.teardown(() => rmSync(root, { recursive: true, force: true }));
+    mkdirSync(join(root, "usr/sbin"), { recursive: true });
+    writeFileSync(join(root, "usr/sbin/iscsiadm"), iscsiadm);
+    chmodSync(join(root, "usr/sbin/iscsiadm"), 0o755);
+    for (const name of ["portals", "sessions", "calls"]) writeFileSync(join(root, name), "");
+    return new FakeNode(root);
+  }
+
+  context(limitMs = 60_000): Context {
+    const log = createLogger({ level: "debug", write: (line) => this.log.push(line) });
+    const deadline = new AbortController();
+    setTimeout(() => deadline.abort(fail("timeout", `not finished within ${limitMs} ms`)), limitMs).unref();
+    return { signal: deadline.signal, log };
+  }
+
+  /** How logins at portals end; others succeed. */
+  portals(how: Record<string, "refuses" | "rejects" | "silent">): void {
+    const lines = Object.entries(how).map(([portal, what]) => `${portal} ${what}\n`);
+    writeFileSync(join(this.root, "portals"), lines.join(""));
+  }
+
+  export(iqn: string, lun: number, wwid: string, size = 1n << 30n): void {
+    const luns = this.exported.get(iqn) ?? new Map<number, Lun>();
+    this.exported.set(iqn, luns.set(lun, { wwid, size }));
+  }
+
+  calls(): string[] {
+    return readFileSync(join(this.root, "calls"), "utf8").split("\n").filter(Boolean);
+  }
+
+  record(iqn: string, entry: string): string {
+    return readFileSync(join(this.root, "var/lib/iscsi/nodes", iqn, entry, "default"), "utf8");
+  }
+
+  hasRecords(iqn: string): boolean {
+    return existsSync(join(this.root, "var/lib/iscsi/nodes", iqn));
+  }
+
+  async iscsiSessions(_root: string, targetName: string): Promise<IscsiSession[]> {
+    const lines = readFileSync(join(this.root, "sessions"), "utf8").split("\n").filter(Boolean);
+    return lines.flatMap((line, host) => {
+      const [iqn = "", portal = ""] = line.split(" ");
+      if (iqn !== targetName) return [];
+      const luns = this.devices.filter(({ hctl }) => hctl.host === host).map(({ hctl }) => hctl.lun);
+      const session = { id: host, targetName: iqn, host, channel: 0, target: 0, state: "LOGGED_IN" };
+      return [{ ...session, portals: [portal], luns }];
+    });
+  }
+
+  async devicePaths(_root: string, wwid: string): Promise<DevicePath[]> {
+    return this.devices.filter((device) => device.wwid === wwid);
+  }
+
+  async scanLun(_root: string, hctl: Hctl): Promise<void> {
+    this.changes.push(`scan ${text(hctl)}`);
+    const line = readFileSync(join(this.root, "sessions"), "utf8").split("\n")[hctl.host] ?? "";
+    const lun = this.exported.get(line.split(" ")[0] ?? "")?.get(hctl.lun);
+    if (!lun || this.devices.some((device) => text(device.hctl) === text(hctl))) return;
+    const name = `sd${String.fromCharCode(97 + this.#next++)}`;
+    this.devices.push({ name, hctl, wwid: lun.wwid, size: lun.size, state: "running" });
+  }
+
+  waitPaths(_root: string, wwid: string, at: readonly Hctl[]): Stoppable<FoundPaths> {
+    const here = at.map((hctl) => this.devices.find((device) => text(device.hctl) === text(hctl)));
+    return stoppable({
+      there: here.filter((device) => device?.wwid === wwid) as DevicePath[],
+      missing: at.filter((_, index) => here[index] === undefined),
+      foreign: here.filter((device) => device !== undefined && device.wwid !== wwid) as DevicePath[],
+    });
+  }
+
+  async rescanPath(_root: string, hctl: Hctl, wwid: string): Promise<void> {
+    this.changes.push(`rescan ${text(hctl)}`);
+    const size = [...this.exported.values()]
+      .flatMap((luns) => [...luns.values()])
+      .find((lun) => lun.wwid === wwid)?.size;
+    const index = this.devices.findIndex((device) => text(device.hctl) === text(hctl));
+    const device = this.devices[index];
+    if (device && size !== undefined) this.devices[index] = { ...device, size };
+  }
+
+  async deletePath(_root: string, hctl: Hctl, wwid: string): Promise<void> {
+    this.changes.push(`delete ${text(hctl)}`);
+    const index = this.devices.findIndex(
+      (device) => text(device.hctl) === text(hctl) && device.wwid === wwid,
+    );
+    if (index >= 0) this.devices.splice(index, 1);
+  }
+
+  async deviceUsers(_root: string, name: string): Promise<string[]> {
+    const wwid = this.devices.find((device) => device.name === name)?.wwid ?? "";
+    return [...(this.users.has(wwid) ? [this.users.get(wwid) ?? ""] : [])];
+  }
+
+  async flushDevice(path: string): Promise<void> {
+    this.changes.push(`flush ${path}`);
+  }
+
+  async multipathStatus(): Promise<"running" | "off" | "silent"> {
+    return this.multipath;
+  }
+
+  async multipathMap(_root: string, wwid: string): Promise<MultipathMap | undefined> {
+    return this.maps.get(wwid);
+  }
+
+  multipathEnsure(_root: string, wwid: string, paths: readonly string[]): Stoppable<MultipathMap> {
+    const size = this.devices.find((device) => device.wwid === wwid)?.size ?? 0n;
+    const members = paths.map((name) => ({ name, usable: true }));
+    const map = { name: wwid, node: `dm-${this.maps.size}`, wwid, size, paths: members };
+    this.maps.set(wwid, map);
+    return stoppable(map);
+  }
+
+  async multipathResize(_root: string, wwid: string, size: bigint): Promise<void> {
+    this.changes.push(`resize map ${wwid} ${size}`);
+  }
+
+  async multipathRemove(_root: string, wwid: string): Promise<void> {
+    const user = this.users.get(wwid);
+    if (user !== undefined) throw fail("busy", `remove map ${wwid}: in use (${user}); stop that first`);
+    this.changes.push(`remove map ${wwid}`);
+    this.maps.delete(wwid);
+  }
+}
+
+function stoppable<T>(value: T): Stoppable<T> {
+  return Object.assign(Promise.resolve(value), { cancel() {} });
+}
+
+function text({ host, channel, target, lun }: Hctl): string {
+  return `${host}:${channel}:${target}:${lun}`;
+}
