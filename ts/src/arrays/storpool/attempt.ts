@@ -17,16 +17,8 @@ export type Outcome =
   | { readonly kind: "data"; readonly data: unknown }
   /** StorPool answered with an error. */
   | { readonly kind: "error"; readonly answer: ArrayAnswer }
-  /**
-   * Somebody answered, but not in StorPool's way. `final`: asking again will not help. `unknown`: there is no such
-   * request.
-   */
-  | {
-      readonly kind: "garbled";
-      readonly reason: string;
-      readonly final: boolean;
-      readonly unknown: boolean;
-    }
+  /** Somebody answered, but not in StorPool's way. `final`: asking again will not help. */
+  | { readonly kind: "garbled"; readonly reason: string; readonly final: boolean }
   /** Nothing was sent. */
   | { readonly kind: "refused"; readonly reason: string }
   /** Sent, perhaps in part, and not answered. */
@@ -85,7 +77,7 @@ function judge(status: number, text: string): Outcome {
 }
 
 function garbled(reason: string, status: number): Outcome {
-  return { kind: "garbled", reason, final: status >= 400 && status < 500, unknown: status === 404 };
+  return { kind: "garbled", reason, final: status >= 400 && status < 500 };
 }
 
 function unauthorized(status: number): Outcome {

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Pool } from "undici";
 import type { Context } from "../../common/context.js";
 import { type BlockioError, codeOf, fail } from "../../common/errors.js";
-import { arrayError, LostReply } from "./answer.js";
+import { arrayError, LostReply, Unreadable } from "./answer.js";
 import { attempt, type Outcome, type Request } from "./attempt.js";
 import type { Secret } from "./secret.js";
 
@@ -79,8 +79,8 @@ export class Transport {
   /**
    * Sends a request until there is a reply or no further attempt makes sense; gives the reply's `data`.
    *
-   * @throws `unreachable`, `timeout` when nothing is known, for commands that were sent as {@link LostReply}; otherwise
-   *   what StorPool answered, as an ArrayError.
+   * @throws `unreachable`, `timeout` when nothing is known, for commands that were sent as {@link LostReply};
+   *   {@link Unreadable} when the last answer could not be read; otherwise what StorPool answered, as an ArrayError.
    */
   async call(ctx: Context, call: Call): Promise<unknown> {
     const isQuery = call.body === undefined;
@@ -134,10 +134,10 @@ export class Transport {
         return arrayError(what, clean, lost);
       }
       case "garbled":
-        if (outcome.unknown && !lost) {
-          return fail("unsupported", text(`${at} does not know this request (${outcome.reason})`));
-        }
-        return unknown("unreachable", `${at} does not answer as StorPool does (${outcome.reason})`);
+        return new Unreadable(
+          text(`${at} does not answer as StorPool does (${outcome.reason})`),
+          outcome.final,
+        );
       case "refused":
         return unknown("unreachable", `no connection to ${at} (${outcome.reason})`);
       case "lost":
