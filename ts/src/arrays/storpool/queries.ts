@@ -58,7 +58,7 @@ export class Queries {
     const what = `look up StorPool template '${name}'`;
     const path = `VolumeTemplateDescribe/${encodeURIComponent(name)}`;
     try {
-      return this.decode(what, templateSchema, await this.#query(ctx, what, path));
+      return this.decode(what, templateSchema, await this.#probe(ctx, what, path));
     } catch (error) {
       if (error instanceof Unreadable) return templateInList(this, ctx, name, error);
       throw error;
@@ -68,7 +68,7 @@ export class Queries {
   /** Capacities of all templates that have one. */
   async templatesStatus(ctx: Context): Promise<TemplateStatus[]> {
     const what = "ask StorPool for capacities";
-    return this.#rows(ctx, what, templateStatusSchema, await this.#query(ctx, what, "VolumeTemplatesStatus"));
+    return this.#rows(ctx, what, templateStatusSchema, await this.#probe(ctx, what, "VolumeTemplatesStatus"));
   }
 
   /**
@@ -201,6 +201,10 @@ export class Queries {
     const found = rows.length === 1 ? this.decode(what, objectSchema(type), rows[0]) : undefined;
     if (found?.gid === gid) return found;
     throw fail("internal", `${what}: StorPool answered about something else; report it`);
+  }
+
+  #probe(ctx: Context, what: string, path: string): Promise<unknown> {
+    return this.transport.call(ctx, { what, path, repeat: "query", probe: true });
   }
 
   #query(ctx: Context, what: string, path: string): Promise<unknown> {
