@@ -205,6 +205,13 @@ test("what was to be made of something that is not there is absent, after one at
   t.is(seen.filter(({ method }) => method === "POST").length, 4);
 });
 
+test("snapshots together are unsupported when all volumes are there and none was made", async (t) => {
+  const { client, ctx, seen } = await serve(t, [byRequest({ VolumesList: [row(gid)], SnapshotsList: [] })]);
+  const group = makeGroupSnapshot(client, ctx, [{ gid, tags: {} }], { looksMs: [0] });
+  await t.throwsAsync(group, { code: "unsupported" });
+  t.is(seen.filter(({ method }) => method === "POST").length, 1);
+});
+
 test("requests that are answered well cost nothing more", async (t) => {
   const n = await Nodes.start(t);
   const driver = n.drivers["node-a"];
