@@ -137,6 +137,7 @@ export class Storages {
   constructor(
     readonly host: Host,
     readonly journal = new RequestJournal(),
+    private readonly typeCalled = storageType,
   ) {}
 
   /** Throws `invalid` for a section that is not ours or malformed. */
@@ -150,7 +151,7 @@ export class Storages {
     }
     const type = scfg["type"];
     if (typeof type !== "string") throw fail("invalid", `storage '${storeid}': its section has no type`);
-    const storage = new Storage(storeid, storageType(type), scfg, this.host, this.#shared);
+    const storage = new Storage(storeid, this.typeCalled(type), scfg, this.host, this.#shared);
     this.#open.set(key, storage);
     for (const [oldest, dropped] of this.#open) {
       if (this.#open.size <= keptSections) break;

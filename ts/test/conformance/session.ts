@@ -5,6 +5,7 @@ import { join } from "node:path";
 import type { ExecutionContext } from "ava";
 import * as z from "zod";
 import type { Format } from "../../src/arrays/contract.js";
+import { storageType } from "../../src/arrays/registry.js";
 import { type Caller, dispatch } from "../../src/bridge/dispatch.js";
 import { requestSchema } from "../../src/bridge/protocol.js";
 import { BlockioError, type ErrorCode } from "../../src/common/errors.js";
@@ -96,7 +97,7 @@ export class Session {
   /** Opens a place and activates the storage there. */
   static async open(subject: Subject, site: Site, place: Place, ask: Ask = dispatch): Promise<Session> {
     const scratch = await mkdtemp(join(tmpdir(), "blockio-conformance-"));
-    const storages = new Storages({ name: "node-a" });
+    const storages = serviceOf(subject, "node-a");
     const first = new Session(
       {
         subject,
@@ -146,7 +147,7 @@ export class Session {
   at(node: string): Session {
     let storages = this.shared.nodes.get(node);
     if (!storages) {
-      storages = new Storages({ name: node });
+      storages = serviceOf(this.subject, node);
       this.shared.nodes.set(node, storages);
     }
     return new Session(this.shared, storages);
@@ -156,7 +157,7 @@ export class Session {
   restarted(): Session {
     for (const token of this.leases.keys()) this.undo.forget(`import ${token}`);
     this.leases.clear();
-    const storages = new Storages(this.storages.host);
+    const storages = serviceOf(this.subject, this.storages.host.name);
     this.shared.nodes.set(`restart ${this.shared.nodes.size}`, storages);
     return new Session(this.shared, storages);
   }
@@ -471,6 +472,11 @@ export class Session {
     }
     return problems;
   }
+}
+
+/** What a node's service knows. */
+function serviceOf({ storageType: own }: Subject, name: string): Storages {
+  return new Storages({ name }, undefined, (type) => (own?.type === type ? own : storageType(type)));
 }
 
 /** The error that a call ends with; undefined when it succeeds. */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-import type { Capabilities, Format } from "../../src/arrays/contract.js";
+import type { Capabilities, Format, StorageType } from "../../src/arrays/contract.js";
 
 /** A storage.cfg section as PVE decodes it. */
 export type Section = Readonly<Record<string, unknown>>;
@@ -13,6 +13,8 @@ export interface Subject {
   readonly name: string;
   /** The storage type, as registered. */
   readonly type: string;
+  /** Stands in for the registered type: the same, with a driver that waits less before it tries again. */
+  readonly storageType?: StorageType;
   /** Why this machine cannot run the subject; undefined when it can. */
   readonly unavailable?: string | undefined;
   /** What the driver must say of itself, found out without the driver's help. */

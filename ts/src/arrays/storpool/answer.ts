@@ -49,6 +49,20 @@ export class LostReply extends BlockioError {
   readonly lost = true;
 }
 
+/**
+ * Somebody answered, but not as StorPool does: a proxy in between, for instance. A query has learned nothing by it; a
+ * command may have been carried out or not. `settle.ts` asks in another way.
+ */
+export class Unreadable extends LostReply {
+  constructor(
+    message: string,
+    /** The same request would get the same answer. */
+    readonly final: boolean,
+  ) {
+    super("unreachable", message);
+  }
+}
+
 /** True for a {@link LostReply}. */
 export function isLostReply(error: unknown): error is LostReply {
   return error instanceof LostReply;

@@ -86,13 +86,14 @@ export async function detach(session: Session, ctx: Context, object: StorpoolObj
   const rows = await client.attachments(ctx);
   if (!rows.some((row) => row.gid === gid && row.client === config.ourId)) return;
   const what = object.type === "volume" ? { volume: gid } : { snapshot: gid };
+  const { times, pauseMs } = session.pace.closing ?? closing;
   for (let round = 1; ; round++) {
     try {
       await client.reassignWait(ctx, [{ ...what, detach: [config.ourId] }], attachTimeout);
       return;
     } catch (error) {
-      if (!(error instanceof ArrayError) || !error.open || round >= closing.times) throw error;
-      await sleep(closing.pauseMs, undefined, { signal: ctx.signal });
+      if (!(error instanceof ArrayError) || !error.open || round >= times) throw error;
+      await sleep(pauseMs, undefined, { signal: ctx.signal });
     }
   }
 }

@@ -17,16 +17,8 @@ export type Outcome =
   | { readonly kind: "data"; readonly data: unknown }
   /** StorPool answered with an error. */
   | { readonly kind: "error"; readonly answer: ArrayAnswer }
-  /**
-   * Somebody answered, but not in StorPool's way. `final`: asking again will not help. `unknown`: there is no such
-   * request.
-   */
-  | {
-      readonly kind: "garbled";
-      readonly reason: string;
-      readonly final: boolean;
-      readonly unknown: boolean;
-    }
+  /** Somebody answered, but not in StorPool's way. `final`: asking again will not help. */
+  | { readonly kind: "garbled"; readonly reason: string; readonly final: boolean }
   /** Nothing was sent. */
   | { readonly kind: "refused"; readonly reason: string }
   /** Sent, perhaps in part, and not answered. */
@@ -42,25 +34,40 @@ export async function attempt(
   signal: AbortSignal,
 ): Promise<Outcome> {
   if (signal.aborted) return { kind: "aborted", sent: false };
-  const limit = AbortSignal.timeout(request.limitMs);
-  try {
+  const limit = AbortSignal.timeout(Math.max(0, Math.round(request.limitMs)));
+  const either = AbortSignal.any([signal, limit]);
+  const exchange = async () => {
     const reply = await dispatcher.request({
       method: request.method,
       path: request.path,
       headers: { authorization: `Storpool v1:${token.reveal()}`, "content-type": "application/json" },
       body: request.body ?? null,
-      signal: AbortSignal.any([signal, limit]),
+      signal: either,
     });
     return judge(reply.statusCode, await reply.body.text());
+  };
+  try {
+    // The dispatcher looks at the signal only when there is a connection; then it does not send any more.
+    return await Promise.race([exchange(), aborted(either)]);
   } catch (error) {
     if (signal.aborted) return { kind: "aborted", sent: true };
     if (limit.aborted) {
-      return { kind: "lost", reason: `no answer within ${request.limitMs / 1000} s`, timeout: true };
+      return {
+        kind: "lost",
+        reason: `no answer within ${Math.round(request.limitMs / 100) / 10} s`,
+        timeout: true,
+      };
     }
     // Only the code is told: the text and the members of such errors may hold parts of request or reply.
     const reason = errorCode(error);
     return neverSent(error) ? { kind: "refused", reason } : { kind: "lost", reason, timeout: false };
   }
+}
+
+function aborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+  });
 }
 
 /** An error decides before the HTTP status does. */
@@ -85,7 +92,7 @@ function judge(status: number, text: string): Outcome {
 }
 
 function garbled(reason: string, status: number): Outcome {
-  return { kind: "garbled", reason, final: status >= 400 && status < 500, unknown: status === 404 };
+  return { kind: "garbled", reason, final: status >= 400 && status < 500 };
 }
 
 function unauthorized(status: number): Outcome {

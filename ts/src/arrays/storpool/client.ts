@@ -2,10 +2,12 @@
 import type { Context } from "../../common/context.js";
 import { fail } from "../../common/errors.js";
 import type { Bytes } from "../../common/size.js";
-import { ArrayError } from "./answer.js";
+import { ArrayError, Unreadable } from "./answer.js";
 import { Queries } from "./queries.js";
 import { createdSchema, groupCreatedSchema, snapshotCreatedSchema } from "./schemas.js";
+import { gone, reassigned, rebuffed, updated } from "./settle.js";
 import type { Tags } from "./tags.js";
+import type { Call } from "./transport.js";
 
 /** What a new volume starts from: nothing, a snapshot, or a copy of a volume as it is now. */
 export type VolumeSource =
@@ -23,6 +25,9 @@ export type Reassign = (
   /** Detach also from clients that have the device open. */
   readonly force?: boolean;
 };
+
+/** Finds out whether a command was done whose answer cannot be read; throws when it was not, or that is unknown. */
+type Settle = (unread: Unreadable) => Promise<void>;
 
 /** Snapshots that one group command made. */
 export type GroupSnapshot = readonly { readonly volumeGid: string; readonly gid: string }[];
@@ -62,22 +67,36 @@ export class StorpoolClient extends Queries {
     const { size, ...rest } = change;
     // Never `shrinkOk` nor `sizeAdd`: a repeated command must not do more than the first one.
     const body = { ...rest, ...(size === undefined ? {} : { size: sizeNumber(size) }) };
-    await this.#command(ctx, `update volume ${gid}`, `VolumeUpdate/${this.address(gid)}`, body);
+    await this.#command(ctx, `update volume ${gid}`, `VolumeUpdate/${this.address(gid)}`, body, (unread) =>
+      updated(this, ctx, "volume", gid, change, unread),
+    );
   }
 
   /** Tags a snapshot, in the same way. */
   async updateSnapshot(ctx: Context, gid: string, change: { readonly tags: Tags }): Promise<void> {
-    await this.#command(ctx, `update snapshot ${gid}`, `SnapshotUpdate/${this.address(gid)}`, change);
+    await this.#command(
+      ctx,
+      `update snapshot ${gid}`,
+      `SnapshotUpdate/${this.address(gid)}`,
+      change,
+      (unread) => updated(this, ctx, "snapshot", gid, change, unread),
+    );
   }
 
   /** Deletes a volume; false when StorPool says that there was none. `busy` while it is attached. */
   deleteVolume(ctx: Context, gid: string): Promise<boolean> {
-    return this.#vanish(ctx, `delete volume ${gid}`, `VolumeDelete/${this.address(gid)}`);
+    return this.#vanish(ctx, "volume", gid, `delete volume ${gid}`, `VolumeDelete/${this.address(gid)}`);
   }
 
   /** Deletes a snapshot; one with children stays, marked as deleted, until they are gone. False when there was none. */
   deleteSnapshot(ctx: Context, gid: string): Promise<boolean> {
-    return this.#vanish(ctx, `delete snapshot ${gid}`, `SnapshotDelete/${this.address(gid)}`);
+    return this.#vanish(
+      ctx,
+      "snapshot",
+      gid,
+      `delete snapshot ${gid}`,
+      `SnapshotDelete/${this.address(gid)}`,
+    );
   }
 
   /** Makes a snapshot of a volume and gives its global id. */
@@ -111,6 +130,7 @@ export class StorpoolClient extends Queries {
       `roll back volume ${gid} to ${snapshotGid}`,
       `VolumeRevert/${this.address(gid)}`,
       body,
+      (unread) => rebuffed(this, ctx, gid, snapshotGid, unread),
     );
   }
 
@@ -119,7 +139,7 @@ export class StorpoolClient extends Queries {
    * success, so look for the snapshot afterwards.
    */
   freeze(ctx: Context, gid: string): Promise<boolean> {
-    return this.#vanish(ctx, `freeze volume ${gid}`, `VolumeFreeze/${this.address(gid)}`);
+    return this.#vanish(ctx, "volume", gid, `freeze volume ${gid}`, `VolumeFreeze/${this.address(gid)}`);
   }
 
   /** Makes an object depend on another snapshot, or on none. */
@@ -147,7 +167,7 @@ export class StorpoolClient extends Queries {
         ? { volume: this.address(entry.volume) }
         : { snapshot: this.address(entry.snapshot) }),
     }));
-    await this.transport.call(ctx, {
+    const call: Call = {
       what: `attach or detach ${names.join(", ")}`,
       path: "VolumesReassignWait",
       // Without the limit StorPool would wait forever for a client that is gone.
@@ -155,17 +175,41 @@ export class StorpoolClient extends Queries {
       repeat: entries.some(({ force }) => force) ? "once" : "repeatable",
       limitMs: attachTimeout * 1000 + 15_000,
       waits: true,
-    });
+    };
+    await this.#settled(ctx, call, (unread) => reassigned(this, ctx, entries, attachTimeout, unread));
   }
 
-  #command(ctx: Context, what: string, path: string, body: unknown): Promise<unknown> {
-    return this.transport.call(ctx, { what, path, body, repeat: "repeatable" });
+  async #command(
+    ctx: Context,
+    what: string,
+    path: string,
+    body: unknown,
+    settle: Settle = async (unread) => Promise.reject(unread),
+  ): Promise<void> {
+    await this.#settled(ctx, { what, path, body, repeat: "repeatable" }, settle);
+  }
+
+  /** Sends a command; when its answer cannot be read, `settle` looks whether it was done, and throws when not. */
+  async #settled(ctx: Context, call: Call, settle: Settle): Promise<void> {
+    try {
+      await this.transport.call(ctx, call);
+    } catch (error) {
+      if (!(error instanceof Unreadable)) throw error;
+      ctx.log.warn("an answer of StorPool cannot be read, looking at what became of the command", { error });
+      await settle(error);
+    }
   }
 
   /** A command after which the object is gone: that it is gone already, after a lost reply, is our own work. */
-  async #vanish(ctx: Context, what: string, path: string): Promise<boolean> {
+  async #vanish(
+    ctx: Context,
+    type: "volume" | "snapshot",
+    gid: string,
+    what: string,
+    path: string,
+  ): Promise<boolean> {
     try {
-      await this.#command(ctx, what, path, {});
+      await this.#command(ctx, what, path, {}, (unread) => gone(this, ctx, type, gid, unread));
       return true;
     } catch (error) {
       if (error instanceof ArrayError && error.code === "absent") return error.afterLost;

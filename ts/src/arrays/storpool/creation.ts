@@ -2,10 +2,11 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Context } from "../../common/context.js";
-import { fail, wrap } from "../../common/errors.js";
-import { isLostReply } from "./answer.js";
+import { type BlockioError, fail, wrap } from "../../common/errors.js";
+import { isLostReply, Unreadable } from "./answer.js";
 import type { GroupSnapshot, StorpoolClient, VolumeSource } from "./client.js";
 import type { StorpoolObject } from "./schemas.js";
+import { whyNoSnapshot, whyNoVolume } from "./settle.js";
 import { requestTag, type Tags, tag } from "./tags.js";
 
 /** How a creation is sent, looked for and taken back. `request` is unique for each attempt. */
@@ -18,6 +19,8 @@ export interface CreationSteps<T> {
   find(request: string): Promise<T | undefined>;
   /** Deletes what an earlier attempt made after all. */
   discard(made: T): Promise<void>;
+  /** Why nothing was made although there was an answer, which cannot be read; undefined when that stays unknown. */
+  explain?(unread: Unreadable): Promise<BlockioError | undefined>;
 }
 
 export interface CreationOptions {
@@ -37,7 +40,8 @@ const defaultLooksMs = [0, 1_000, 3_000];
  * Makes something exactly once, although replies may be lost: what a lost reply was about is looked for by its mark and
  * taken over; only when it is not there the command is sent again, under a new mark. What turns up late is discarded.
  *
- * @throws what `create` throws; `unreachable` when it stays unknown whether there is something, naming its mark.
+ * @throws what `create` throws and `explain` gives; `unreachable` when it stays unknown whether there is something,
+ *   naming its mark.
  */
 export async function createOnce<T>(
   ctx: Context,
@@ -56,6 +60,8 @@ export async function createOnce<T>(
       ctx.log.warn("the reply to a creation was lost, looking for its result", { error, request });
       const found = await look(ctx, steps, lost, options.looksMs ?? defaultLooksMs);
       if (found !== undefined) return found;
+      const why = error instanceof Unreadable ? await steps.explain?.(error) : undefined;
+      if (why) throw why;
       if (round >= attempts) {
         throw fail("unreachable", `${steps.what}: no reply in ${attempts} attempts; ${advice(lost)}`, error);
       }
@@ -152,6 +158,7 @@ export async function makeVolume(
       find: async (request) =>
         (await client.volumes(ctx)).find((row) => tag(row.tags, requestTag) === request)?.gid,
       discard: async (late) => void (await client.deleteVolume(ctx, late)),
+      explain: (unread) => whyNoVolume(client, ctx, source, unread),
     },
     options,
   );
@@ -174,6 +181,7 @@ export async function makeSnapshot(
       create: (request) => client.snapshotVolume(ctx, gid, { ...tags, [requestTag]: request }),
       find: async (request) => (await snapshotsOf(client, ctx, request))[0]?.gid,
       discard: async (late) => void (await client.deleteSnapshot(ctx, late)),
+      explain: (unread) => whyNoSnapshot(client, ctx, [gid], unread),
     },
     options,
   );
@@ -207,6 +215,12 @@ export function makeGroupSnapshot(
       },
       discard: async (made) => {
         for (const { gid } of made) await client.deleteSnapshot(ctx, gid);
+      },
+      explain: async (unread) => {
+        const gids = volumes.map(({ gid }) => gid);
+        const why = await whyNoSnapshot(client, ctx, gids, unread);
+        // Not every release may have this command. What it should make after all keeps its mark.
+        return why ?? (unread.final ? fail("unsupported", unread.message, unread) : undefined);
       },
     },
     options,

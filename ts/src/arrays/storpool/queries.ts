@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import type * as z from "zod";
 import type { Context } from "../../common/context.js";
-import { codeOf, fail } from "../../common/errors.js";
-import { ArrayError, LostReply } from "./answer.js";
+import { fail } from "../../common/errors.js";
+import { ArrayError, LostReply, Unreadable } from "./answer.js";
 import { isGid } from "./naming.js";
 import {
   type Attachment,
@@ -18,6 +18,7 @@ import {
   templateSchema,
   templateStatusSchema,
 } from "./schemas.js";
+import { lookUpInList, templateInList } from "./settle.js";
 import type { Transport } from "./transport.js";
 
 /** All volumes and all snapshots, of everybody. */
@@ -25,6 +26,9 @@ export interface Everything {
   readonly volumes: readonly StorpoolObject[];
   readonly snapshots: readonly StorpoolObject[];
 }
+
+/** Lists that {@link Queries.rawList} gives. */
+export type RawList = "VolumesList" | "SnapshotsList" | "VolumeTemplatesStatus";
 
 /** Tells by an object's raw tags whether it is worth decoding. */
 export type Relevant = (tags: Readonly<Record<string, unknown>>) => boolean;
@@ -53,13 +57,18 @@ export class Queries {
   async describeTemplate(ctx: Context, name: string): Promise<{ readonly name: string }> {
     const what = `look up StorPool template '${name}'`;
     const path = `VolumeTemplateDescribe/${encodeURIComponent(name)}`;
-    return this.decode(what, templateSchema, await this.#query(ctx, what, path));
+    try {
+      return this.decode(what, templateSchema, await this.#probe(ctx, what, path));
+    } catch (error) {
+      if (error instanceof Unreadable) return templateInList(this, ctx, name, error);
+      throw error;
+    }
   }
 
   /** Capacities of all templates that have one. */
   async templatesStatus(ctx: Context): Promise<TemplateStatus[]> {
     const what = "ask StorPool for capacities";
-    return this.#rows(ctx, what, templateStatusSchema, await this.#query(ctx, what, "VolumeTemplatesStatus"));
+    return this.#rows(ctx, what, templateStatusSchema, await this.#probe(ctx, what, "VolumeTemplatesStatus"));
   }
 
   /**
@@ -80,7 +89,7 @@ export class Queries {
         };
       } catch (error) {
         const unknownThere =
-          codeOf(error) === "unsupported" ||
+          (error instanceof Unreadable && error.final) ||
           (error instanceof ArrayError && ["refused", "invalid", "absent"].includes(error.code));
         if (!unknownThere) throw error;
         ctx.log.info("StorPool does not list volumes and snapshots in one, asking for each", { error });
@@ -102,6 +111,12 @@ export class Queries {
   async snapshots(ctx: Context): Promise<StorpoolObject[]> {
     const what = "list snapshots";
     return this.#rows(ctx, what, objectSchema("snapshot"), await this.#query(ctx, what, "SnapshotsList"));
+  }
+
+  /** The rows of a list as they came, none left out. Asked for once: to settle what a longer search did not. */
+  async rawList(ctx: Context, path: RawList): Promise<readonly unknown[]> {
+    const what = `ask StorPool for ${path}`;
+    return this.decode(what, rowsSchema, await this.transport.call(ctx, { what, path, repeat: "once" }));
   }
 
   /** Throws `absent` when StorPool says that there is none. */
@@ -175,11 +190,21 @@ export class Queries {
   async #single(ctx: Context, type: "volume" | "snapshot", gid: string): Promise<StorpoolObject> {
     const what = `look up ${type} ${gid}`;
     const path = `${type === "volume" ? "Volume" : "Snapshot"}/${this.address(gid)}`;
-    const data = await this.#query(ctx, what, path);
+    let data: unknown;
+    try {
+      data = await this.#query(ctx, what, path);
+    } catch (error) {
+      if (error instanceof Unreadable) return lookUpInList(this, ctx, type, gid, error);
+      throw error;
+    }
     const rows = Array.isArray(data) ? data : [data];
     const found = rows.length === 1 ? this.decode(what, objectSchema(type), rows[0]) : undefined;
     if (found?.gid === gid) return found;
     throw fail("internal", `${what}: StorPool answered about something else; report it`);
+  }
+
+  #probe(ctx: Context, what: string, path: string): Promise<unknown> {
+    return this.transport.call(ctx, { what, path, repeat: "query", probe: true });
   }
 
   #query(ctx: Context, what: string, path: string): Promise<unknown> {

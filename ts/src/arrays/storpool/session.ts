@@ -16,6 +16,8 @@ export interface Pace {
   readonly pausesMs: readonly number[];
   /** Before each look for what an unanswered creation has made; the usual ones when absent. */
   readonly looksMs?: readonly number[];
+  /** How often what is open is tried to be detached, and the time between; the usual ones when absent. */
+  readonly closing?: { readonly times: number; readonly pauseMs: number };
 }
 
 /** Three seconds in all, so that a call of PVE with four learns the reason. */

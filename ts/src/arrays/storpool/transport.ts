@@ -3,8 +3,10 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Pool } from "undici";
 import type { Context } from "../../common/context.js";
 import { type BlockioError, codeOf, fail } from "../../common/errors.js";
-import { arrayError, LostReply } from "./answer.js";
+import { Addresses, type Resolve } from "./addresses.js";
+import { arrayError, LostReply, Unreadable } from "./answer.js";
 import { attempt, type Outcome, type Request } from "./attempt.js";
+import { hedged } from "./hedge.js";
 import type { Secret } from "./secret.js";
 
 /** Limits of requests, in milliseconds; the defaults are for real arrays. */
@@ -12,6 +14,11 @@ export interface TransportLimits {
   readonly connectMs: number;
   readonly queryMs: number;
   readonly commandMs: number;
+  /** All attempts of a probe together; PVE waits five seconds for the state of a storage. */
+  readonly probeMs: number;
+  /** A query, or a probe, that is unanswered for so long is sent once more by another connection. */
+  readonly querySilenceMs: number;
+  readonly probeSilenceMs: number;
   /** Pauses before the second and further attempts. */
   readonly pausesMs: readonly number[];
 }
@@ -20,6 +27,9 @@ export const defaultLimits: TransportLimits = {
   connectMs: 5_000,
   queryMs: 30_000,
   commandMs: 60_000,
+  probeMs: 3_400,
+  querySilenceMs: 5_000,
+  probeSilenceMs: 1_000,
   pausesMs: [1_000, 2_000, 4_000, 8_000],
 };
 
@@ -41,16 +51,24 @@ export interface Call {
   readonly limitMs?: number;
   /** The reply comes only when something has happened: such calls do not take connections from others. */
   readonly waits?: boolean;
+  /** Asks for the state of the array: answered soon, or with an error, and never behind other queries. */
+  readonly probe?: boolean;
 }
 
 const prefix = "/ctrl/1.0/";
 /** The list of all volumes with their tags is the largest reply; beyond this it is not one. */
 const maxReplyBytes = 256 << 20;
 
-/** StorPool's API over HTTP: keep-alive connections, limits, retries, typed errors. */
+/**
+ * StorPool's API over HTTP: limits, retries, typed errors.
+ *
+ * Each request has a connection of its own. One that was kept may lead to a host that died while its address moved on:
+ * a query on it would wait in vain, and of a command nobody would know whether it was carried out.
+ */
 export class Transport {
-  readonly #quick: Pool;
-  readonly #waiting: Pool;
+  /** Those that may take long keep no place from others. */
+  readonly #pools: Readonly<Record<"quick" | "again" | "waiting" | "probing", Pool>>;
+  readonly #addresses: Addresses;
   readonly #token: Secret;
   readonly #limits: TransportLimits;
   readonly #where: string;
@@ -59,46 +77,47 @@ export class Transport {
   constructor(
     endpoint: { readonly host: string; readonly port: number; readonly token: Secret },
     limits: Partial<TransportLimits> = {},
+    resolve?: Resolve,
   ) {
     this.#limits = { ...defaultLimits, ...limits };
     this.#token = endpoint.token;
     const host = endpoint.host.includes(":") ? `[${endpoint.host}]` : endpoint.host;
     this.#where = `${host}:${endpoint.port}`;
+    this.#addresses = new Addresses(resolve);
     const options = {
-      connect: { timeout: this.#limits.connectMs },
-      pipelining: 1,
+      connect: this.#addresses.connector(this.#limits.connectMs),
+      // No connection is kept.
+      pipelining: 0,
       // Each attempt has its own limit, also the long ones.
       headersTimeout: 0,
       bodyTimeout: 0,
       maxResponseSize: maxReplyBytes,
     };
-    this.#quick = new Pool(`http://${this.#where}`, { ...options, connections: 4 });
-    this.#waiting = new Pool(`http://${this.#where}`, { ...options, connections: 8 });
+    const pool = (connections: number) => new Pool(`http://${this.#where}`, { ...options, connections });
+    this.#pools = { quick: pool(4), again: pool(4), waiting: pool(8), probing: pool(16) };
   }
 
   /**
    * Sends a request until there is a reply or no further attempt makes sense; gives the reply's `data`.
    *
-   * @throws `unreachable`, `timeout` when nothing is known, for commands that were sent as {@link LostReply}; otherwise
-   *   what StorPool answered, as an ArrayError.
+   * @throws `unreachable`, `timeout` when nothing is known, for commands that were sent as {@link LostReply};
+   *   {@link Unreadable} when the last answer could not be read; otherwise what StorPool answered, as an ArrayError.
    */
   async call(ctx: Context, call: Call): Promise<unknown> {
     const isQuery = call.body === undefined;
-    const request: Request = {
-      method: isQuery ? "GET" : "POST",
-      path: prefix + call.path,
-      ...(isQuery ? {} : { body: JSON.stringify(call.body) }),
-      limitMs: call.limitMs ?? (isQuery ? this.#limits.queryMs : this.#limits.commandMs),
-    };
-    const pool = call.waits ? this.#waiting : this.#quick;
+    const { queryMs, commandMs, probeMs, pausesMs } = this.#limits;
+    const limitMs = call.limitMs ?? (isQuery ? queryMs : commandMs);
+    const end = call.probe ? performance.now() + probeMs : Number.POSITIVE_INFINITY;
     let lost = false;
     for (let round = 0; ; round++) {
-      const outcome = await attempt(pool, this.#token, request, ctx.signal);
+      const outcome = await this.#attempt(call, Math.min(limitMs, end - performance.now()), ctx.signal);
       if (outcome.kind === "data") return outcome.data;
+      if (outcome.kind === "lost" || outcome.kind === "garbled") this.#addresses.fellSilent();
       lost ||= !isQuery && mayHaveWorked(outcome);
       const error = this.#errorOf(outcome, call, lost, ctx.signal);
-      const pause = this.#limits.pausesMs[round];
-      if (this.#closed || pause === undefined || !mayRepeat(outcome, call.repeat)) {
+      const pause = pausesMs[round];
+      const late = performance.now() + (pause ?? 0) >= end;
+      if (this.#closed || pause === undefined || late || !mayRepeat(outcome, call.repeat)) {
         throw error;
       }
       ctx.log.warn("request to StorPool failed, trying again", { error, pauseMs: pause });
@@ -113,7 +132,32 @@ export class Transport {
   /** Ends all connections; requests under way fail and are not repeated. */
   async close(): Promise<void> {
     this.#closed = true;
-    await Promise.all([this.#quick.destroy(), this.#waiting.destroy()]);
+    await Promise.all(Object.values(this.#pools).map((pool) => pool.destroy()));
+  }
+
+  #attempt(call: Call, limitMs: number, signal: AbortSignal): Promise<Outcome> {
+    const isQuery = call.body === undefined;
+    const request: Request = {
+      method: isQuery ? "GET" : "POST",
+      path: prefix + call.path,
+      ...(isQuery ? {} : { body: JSON.stringify(call.body) }),
+      limitMs,
+    };
+    const { quick, again, waiting, probing } = this.#pools;
+    if (call.waits) return attempt(waiting, this.#token, request, signal);
+    if (!isQuery) return attempt(quick, this.#token, request, signal);
+    const [first, second] = call.probe ? [probing, probing] : [quick, again];
+    const { querySilenceMs, probeSilenceMs } = this.#limits;
+    return hedged(
+      (either, remainingMs, repeated) =>
+        attempt(repeated ? second : first, this.#token, { ...request, limitMs: remainingMs }, either),
+      {
+        afterMs: call.probe ? probeSilenceMs : querySilenceMs,
+        limitMs,
+        onSilence: () => this.#addresses.fellSilent(),
+      },
+      signal,
+    );
   }
 
   #errorOf(outcome: Exclude<Outcome, { kind: "data" }>, call: Call, lost: boolean, signal: AbortSignal) {
@@ -134,15 +178,15 @@ export class Transport {
         return arrayError(what, clean, lost);
       }
       case "garbled":
-        if (outcome.unknown && !lost) {
-          return fail("unsupported", text(`${at} does not know this request (${outcome.reason})`));
-        }
-        return unknown("unreachable", `${at} does not answer as StorPool does (${outcome.reason})`);
+        return new Unreadable(
+          text(`${at} does not answer as StorPool does (${outcome.reason})`),
+          outcome.final,
+        );
       case "refused":
         return unknown("unreachable", `no connection to ${at} (${outcome.reason})`);
       case "lost":
         return unknown(
-          outcome.timeout ? "timeout" : "unreachable",
+          outcome.timeout && !call.probe ? "timeout" : "unreachable",
           `no answer from ${at} (${outcome.reason})`,
         );
       case "aborted":

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { fail } from "../../common/errors.js";
-import type { StorageType, VolnameRule } from "../contract.js";
+import type { DriverEnvironment, StorageType, VolnameRule } from "../contract.js";
 import { StorpoolDriver } from "./driver.js";
 import { nameRules } from "./grammar.js";
 import { tryParseName } from "./naming.js";
 import { parseShortName, shortNameRules } from "./request.js";
 import { parseSection, storpoolProperties } from "./schema.js";
+import type { Pace } from "./session.js";
 
 /** The disk number of a name, with or without global id, for a disk or a base. */
 function diskIndex(name: string): number | undefined {
@@ -56,12 +57,19 @@ export const storpoolType: StorageType = {
     baseName: (ref) => `base-${ref.vmid}-disk-${diskIndex(ref.name) ?? 0}`,
     diskIndex,
   },
-  createDriver(scfg, environment) {
-    try {
-      return new StorpoolDriver(parseSection(scfg, environment.storeid), environment);
-    } catch (error) {
-      const text = error instanceof Error ? error.message : String(error);
-      throw fail("invalid", `storage '${environment.storeid}': ${text}; correct it with pvesm set`, error);
-    }
-  },
+  createDriver: (scfg, environment) => openDriver(scfg, environment),
 };
+
+/** The driver of a section, at its usual pace or another one. Throws `invalid`. */
+export function openDriver(
+  scfg: Readonly<Record<string, unknown>>,
+  environment: DriverEnvironment,
+  pace?: Pace,
+): StorpoolDriver {
+  try {
+    return new StorpoolDriver(parseSection(scfg, environment.storeid), environment, pace);
+  } catch (error) {
+    const text = error instanceof Error ? error.message : String(error);
+    throw fail("invalid", `storage '${environment.storeid}': ${text}; correct it with pvesm set`, error);
+  }
+}

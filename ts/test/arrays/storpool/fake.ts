@@ -57,7 +57,12 @@ export function cut(effect?: (request: Seen) => void): Step {
 /** Never answers. */
 export const silence: Step = () => {};
 
-const quick: TransportLimits = { connectMs: 1_000, queryMs: 2_000, commandMs: 2_000, pausesMs: [5, 5, 5, 5] };
+const quick: Partial<TransportLimits> = {
+  connectMs: 1_000,
+  queryMs: 2_000,
+  commandMs: 2_000,
+  pausesMs: [5, 5, 5, 5],
+};
 
 /** A client of a server that answers each request by the next step, the last one over and over. */
 export async function serve(

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import test, { type ExecutionContext } from "ava";
+import type { BehaviourChange } from "../../../sim/storpool/behaviour.js";
 import type { FaultPlan } from "../../../sim/storpool/index.js";
 import { randomFrom } from "../../../sim/storpool/random.js";
 import { requestTag, tag } from "../../../src/arrays/storpool/tags.js";
@@ -35,8 +36,8 @@ async function compare(t: ExecutionContext, n: Nodes, { known }: Model, seed: nu
 }
 
 /** One seed; says how many verbs failed. */
-async function run(t: ExecutionContext, seed: number): Promise<number> {
-  const n = await Nodes.start(t, { seed, faults: plan }, { pace });
+async function run(t: ExecutionContext, seed: number, behaviour: BehaviourChange = {}): Promise<number> {
+  const n = await Nodes.start(t, { seed, faults: plan, behaviour }, { pace });
   const random = randomFrom(seed);
   const model = new Model(n, random, plan);
   for (let step = 0; step < steps; step++) await model.step();
@@ -63,6 +64,12 @@ for (let first = 1; first <= seeds; first += 10) {
     },
   );
 }
+
+test.serial("what the driver says of its verbs is so when errors come as text besides", async (t) => {
+  let failures = 0;
+  for (let seed = 1; seed <= 20; seed++) failures += await run(t, seed, { errorTransport: "status-text" });
+  t.true(failures > 0, "no verb ever failed: the faults are too few to prove anything");
+});
 
 test("a base is not taken back while it is unknown whether its volume is gone", async (t) => {
   const n = await Nodes.start(t);
@@ -100,29 +107,4 @@ test("a rename whose answers were all lost is there under the new name, and abse
   await t.throwsAsync(rename(), { code: "absent" });
   const { ref } = await driver.getVolume(n.ctx, refOf(101, "vm-101-disk-3"));
   t.is(ref.name, `vm-101-disk-3-sp-${gidOf(disk)}.raw`);
-});
-
-test("errors that come as text claim nothing of the object", async (t) => {
-  const n = await Nodes.start(t, { behaviour: { errorTransport: "status-text" } });
-  const driver = n.drivers["node-a"];
-  const disk = await n.disk();
-  const gone = await n.disk(100, 1);
-  await driver.deleteVolume(n.ctx, gone);
-  n.guest(100, { node: "node-a" });
-  await n.activate("node-a", disk);
-  const before = [...n.sim.state.objects.keys()];
-  n.open("node-a", disk);
-  const calls = {
-    lookUp: () => driver.getVolume(n.ctx, gone),
-    attach: () => n.activate("node-a", gone),
-    remove: () => driver.deleteVolume(n.ctx, disk),
-    tooLarge: () => driver.createVolume(n.ctx, refOf(100, "vm-100-disk-2"), 1n << 42n),
-  };
-  for (const [what, call] of Object.entries(calls)) {
-    const error = await t.throwsAsync(call, undefined, what);
-    const { code } = error as { code?: string };
-    t.true(code === "unreachable" || code === "unsupported", `${what}: ${code}`);
-  }
-  t.deepEqual([...n.sim.state.objects.keys()], before);
-  t.deepEqual(n.holders(disk), ["node-a"]);
 });

@@ -21,7 +21,7 @@ export type NodeName = keyof typeof clientOf;
 
 const names = new VolumeNames(storpoolType);
 /** No driver waits for long. */
-const brisk: Pace = { pausesMs: [1, 1, 1, 1], looksMs: [0, 1, 5] };
+const brisk: Pace = { pausesMs: [1, 1, 1, 1], looksMs: [0, 1, 5], closing: { times: 25, pauseMs: 5 } };
 let count = 0;
 
 /** What a test says of a guest. */

@@ -16,6 +16,9 @@ test("the limits for real arrays", (t) => {
     connectMs: 5_000,
     queryMs: 30_000,
     commandMs: 60_000,
+    probeMs: 3_400,
+    querySilenceMs: 5_000,
+    probeSilenceMs: 1_000,
     pausesMs: [1_000, 2_000, 4_000, 8_000],
   });
 });

@@ -58,20 +58,6 @@ test("a wrong token is told as that, at once, and is nowhere in the message", as
   t.true(sim.journal.entries.length <= 4, "credentials that were rejected are not tried again and again");
 });
 
-test("a template that is not there is absent, by name", async (t) => {
-  const { code } = await storage(t, "missing", { called: "another" });
-  t.regex(await code("activate_storage"), /^absent: .*'missing'/);
-  t.regex(await code("status"), /^absent: .*'missing'/);
-});
-
-test("a cluster that does not answer is unreachable before PVE's patience ends", async (t) => {
-  const { sim, code } = await storage(t, "away");
-  await sim.refuseConnections();
-  const started = performance.now();
-  t.regex(await code("status"), /^unreachable: .*127\.0\.0\.1/);
-  t.true(performance.now() - started < 5000);
-});
-
 test("the disks of one guest among many volumes and snapshots cost one request", async (t) => {
   const { sim, ask } = await storage(t, "large");
   const tags = { virt: "pve", "pve-loc": "node-a", pve: "sp", "pve-type": "images" };

@@ -6,6 +6,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { SimulatorOptions } from "../../../sim/storpool/index.js";
 import { StorPoolSimulator } from "../../../sim/storpool/index.js";
+import type { Pace } from "../../../src/arrays/storpool/session.js";
+import { openDriver, storpoolType } from "../../../src/arrays/storpool/type.js";
 import type { Outage, Place, Section, Site, Subject } from "../subject.js";
 import { cannotMount, type Mounted, mountImage } from "./image.js";
 
@@ -112,6 +114,13 @@ function parts(volname: string): { vmid: string; disk: string; base: boolean } {
   return { vmid, disk, base: role === "base" };
 }
 
+/** Replies that do not come are not waited for as on a real cluster. */
+const pace: Pace = {
+  pausesMs: [20, 40, 80, 160],
+  looksMs: [0, 20, 100],
+  closing: { times: 100, pauseMs: 50 },
+};
+
 const btrfs = { type: "btrfs", mkfs: ["mkfs.btrfs", "-q"] } as const;
 const unavailable = cannotMount(btrfs);
 
@@ -120,6 +129,10 @@ export function storpoolSubject(name: string, options: SimulatorOptions = {}): S
   return {
     name,
     type: "storpool",
+    storageType: {
+      ...storpoolType,
+      createDriver: (scfg, environment) => openDriver(scfg, environment, pace),
+    },
     unavailable,
     capabilities: {
       snapshots: true,
