@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import type { Context } from "../common/context.js";
-import { type BlockioError, codeOf, during, fail } from "../common/errors.js";
+import { codeOf, during, fail, wrap } from "../common/errors.js";
 import { type Finished, findProgram, run } from "../common/process.js";
 import type { DeviceLayer, IscsiSession } from "./device-layer.js";
 import { changeRecord, recordFiles, sessionSettings } from "./iscsi-records.js";
@@ -36,29 +36,29 @@ export class IscsiSessions {
   async logIn(ctx: Context, target: IscsiTarget): Promise<IscsiSession[]> {
     const before = await this.of(target.iqn);
     const missing = target.portals.filter((portal) => !before.some((session) => isAt(session, portal)));
-    const failures: BlockioError[] = [];
-    await Promise.all(
-      missing.map((portal) =>
-        this.#logInAt(ctx, target, portal).catch((error: unknown) => {
-          failures.push(error as BlockioError);
-        }),
-      ),
-    );
+    const results = await Promise.allSettled(missing.map((portal) => this.#logInAt(ctx, target, portal)));
     ctx.signal.throwIfAborted();
-    const sessions =
-      missing.length === 0
-        ? before
-        : await this.#settled(target, missing.length - failures.length + before.length);
+    const failures = results.flatMap((result, index) => {
+      const portal = missing[index];
+      if (result.status === "fulfilled" || !portal) return [];
+      return [{ at: formatPortal(portal), error: wrap(result.reason, formatPortal(portal)) }];
+    });
+    const made = missing.length - failures.length;
+    const sessions = made === 0 ? before : await this.#settled(target, made + before.length);
     const usable = sessions.filter(({ state }) => state === "LOGGED_IN");
     if (usable.length > 0) {
-      for (const error of failures) ctx.log.warn("a portal cannot be used", { target: target.iqn, error });
+      for (const { at, error } of failures) {
+        ctx.log.warn("a portal cannot be used", { target: target.iqn, at, error });
+      }
       return usable;
     }
-    const rejected = failures.find((error) => codeOf(error) === "auth");
-    if (rejected) throw rejected;
+    const rejected = failures.some(({ error }) => error.code === "auth");
     const why =
-      failures.map(({ message }) => message).join("; ") || "its sessions have lost their connections";
-    throw fail("unreachable", `log in to iSCSI target '${target.iqn}': no portal can be used: ${why}`);
+      failures.map(({ error }) => error.message).join("; ") || "its sessions have lost their connections";
+    const next = rejected
+      ? "correct CHAP user and password in the storage"
+      : "check network, portals and target";
+    throw fail(rejected ? "auth" : "unreachable", `log in to iSCSI target '${target.iqn}': ${why}; ${next}`);
   }
 
   /** Every session with a target, in any state. */
@@ -91,38 +91,22 @@ export class IscsiSessions {
   }
 
   async #logInAt(ctx: Context, { iqn, chap }: IscsiTarget, portal: Portal): Promise<void> {
-    const at = formatPortal(portal);
-    const what = `log in to iSCSI target '${iqn}' at ${at}`;
-    const node = ["-m", "node", "-T", iqn, "-p", at];
+    const node = ["-m", "node", "-T", iqn, "-p", formatPortal(portal)];
     let files = await recordFiles(this.root, iqn, portal);
     if (files.length === 0) {
       const made = await this.#iscsiadm(ctx, limits.record, [...node, "-o", "new"]);
       files = await recordFiles(this.root, iqn, portal);
-      if (files.length === 0)
-        throw fail(
-          "internal",
-          `${what}: iscsiadm made no record (status ${made.status}); look at open-iscsi`,
-        );
+      if (files.length === 0) throw fail("internal", `iscsiadm made no record (status ${made.status})`);
     }
     for (const file of files) await changeRecord(file, sessionSettings(chap));
     const login = await this.#iscsiadm(ctx, limits.login, [...node, "--login"]).catch((error: unknown) => {
-      throw fail(
-        "unreachable",
-        `${what}: no answer within ${limits.login / 1000} s; check network and portal`,
-        error,
-      );
+      if (codeOf(error) !== "timeout") throw error;
+      throw fail("unreachable", `no answer within ${limits.login / 1000} s`, error);
     });
     if (login.status === 0 || login.status === status.sessionExists) return;
-    if (login.status === status.authFailed) {
-      throw fail(
-        "auth",
-        `${what}: the target rejects the CHAP user or password; correct them in the storage`,
-      );
-    }
-    throw fail(
-      "unreachable",
-      `${what}: iscsiadm ended with status ${login.status}; check network, portal and target`,
-    );
+    if (login.status === status.authFailed)
+      throw fail("auth", "the target rejects the CHAP user or password");
+    throw fail("unreachable", `no session (status ${login.status} of iscsiadm)`);
   }
 
   /** The kernel's list, once it has as many as there should be. */
