@@ -68,11 +68,20 @@ export type Connection =
   | { readonly kind: "device"; readonly path: string }
   | {
       readonly kind: "iscsi";
+      /** `address:port`, or an address alone for port 3260. */
       readonly portals: readonly string[];
       readonly iqn: string;
       readonly lun: number;
+      /** Identity of the disk as udev and multipath have it (`ID_SERIAL`). */
       readonly wwid: string;
       readonly chap?: { readonly user: string; readonly password: string };
+    }
+  | {
+      readonly kind: "fc";
+      /** Port names (WWPN) of the array's ports that export the volume to this node. */
+      readonly wwpns: readonly string[];
+      readonly lun: number;
+      readonly wwid: string;
     }
   | {
       readonly kind: "nvme-tcp";

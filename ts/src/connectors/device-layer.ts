@@ -35,6 +35,33 @@ export interface IscsiSession {
   readonly luns: readonly number[];
 }
 
+/** A port of an array that an FC host of this node sees. */
+export interface FcTarget {
+  readonly host: number;
+  readonly channel: number;
+  readonly target: number;
+  /** `Online`, `Blocked`, … */
+  readonly state: string;
+}
+
+/** A connection of this node with an NVMe subsystem. */
+export interface NvmeController {
+  readonly name: string;
+  /** `live`, `connecting`, … */
+  readonly state: string;
+  /** `address:port`, IPv6 in brackets. */
+  readonly portal: string;
+}
+
+/** A namespace under native multipath: `/dev/NAME` stands for all its paths. */
+export interface NvmeNamespace {
+  readonly name: string;
+  /** 32 hexadecimal digits. */
+  readonly nguid?: string;
+  /** Bytes. */
+  readonly size: bigint;
+}
+
 /** What a wait for paths found. */
 export interface FoundPaths {
   readonly there: readonly DevicePath[];
@@ -62,6 +89,12 @@ export type Stoppable<T> = Promise<T> & { cancel(): void };
 export interface DeviceLayer {
   devicePaths(root: string, wwid: string): Promise<DevicePath[]>;
   iscsiSessions(root: string, targetName: string): Promise<IscsiSession[]>;
+  /** Where the port of that name (WWPN) is seen. */
+  fcTargets(root: string, wwpn: string): Promise<FcTarget[]>;
+  nvmeControllers(root: string, nqn: string): Promise<NvmeController[]>;
+  nvmeNamespaces(root: string, nqn: string): Promise<NvmeNamespace[]>;
+  /** Makes a controller look for namespaces and their sizes. */
+  nvmeRescan(root: string, controller: string, timeoutMs: number): Promise<void>;
   scanLun(root: string, hctl: Hctl, timeoutMs: number): Promise<void>;
   waitPaths(root: string, wwid: string, at: readonly Hctl[], timeoutMs: number): Stoppable<FoundPaths>;
   rescanPath(root: string, hctl: Hctl, wwid: string, timeoutMs: number): Promise<void>;

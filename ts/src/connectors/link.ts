@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-import { lstat, mkdir, readlink, rename, rm, rmdir, symlink } from "node:fs/promises";
-import { dirname } from "node:path";
+import { lstat, mkdir, readdir, readlink, rename, rm, rmdir, symlink } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { codeOf } from "../common/errors.js";
 
 /** Points the link of a volume at its device, at once also when it points elsewhere. */
@@ -27,4 +27,19 @@ export async function linkTarget(link: string): Promise<string | undefined> {
 export async function removeLink(link: string): Promise<void> {
   await rm(link, { force: true });
   await rmdir(dirname(link)).catch(() => undefined);
+}
+
+/** The links below a directory that point at a device. */
+export async function linksTo(directory: string, device: string): Promise<string[]> {
+  const entries = await readdir(directory, { withFileTypes: true, recursive: true }).catch(
+    (error: unknown) => {
+      if (codeOf(error) === "absent") return [];
+      throw error;
+    },
+  );
+  const links = entries
+    .filter((entry) => entry.isSymbolicLink())
+    .map((entry) => join(entry.parentPath, entry.name));
+  const targets = await Promise.all(links.map(linkTarget));
+  return links.filter((_, index) => targets[index] === device);
 }

@@ -9,10 +9,13 @@ import { createLogger } from "../../src/common/log.js";
 import type {
   DeviceLayer,
   DevicePath,
+  FcTarget,
   FoundPaths,
   Hctl,
   IscsiSession,
   MultipathMap,
+  NvmeController,
+  NvmeNamespace,
   Stoppable,
 } from "../../src/connectors/device-layer.js";
 
@@ -50,6 +53,30 @@ logout) grep -v "^$iqn " "$root/sessions" >"$root/sessions.new"; mv "$root/sessi
 esac
 `;
 
+/** What stands for `nvme`. */
+const nvme = `#!/bin/sh
+root=$(dirname "$0")/../..
+echo "nvme $*" >>"$root/calls"
+verb=$1
+while [ $# -gt 0 ]; do
+    case $1 in
+    -n) nqn=$2; shift ;;
+    -a) address=$2; shift ;;
+    -s) port=$2; shift ;;
+    esac
+    shift
+done
+case $verb in
+connect)
+    case $address in *:*) address="[$address]" ;; esac
+    grep -qF "$address:$port refuses" "$root/portals" && exit 1
+    echo "$nqn $address:$port" >>"$root/controllers"
+    ;;
+disconnect) grep -v "^$nqn " "$root/controllers" >"$root/controllers.new"; mv "$root/controllers.new" "$root/controllers" ;;
+esac
+exit 0
+`;
+
 interface Lun {
   wwid: string;
   size: bigint;
@@ -67,6 +94,10 @@ export class FakeNode implements DeviceLayer {
   readonly maps = new Map<string, MultipathMap>();
   /** Users by WWID. */
   readonly users = new Map<string, string>();
+  /** By port name. */
+  readonly fabric = new Map<string, FcTarget[]>();
+  /** By subsystem; seen while there is a connection, after a rescan where `hidden` says so. */
+  readonly namespaces = new Map<string, (NvmeNamespace & { hidden?: boolean })[]>();
   #next = 0;
 
   private constructor(readonly root: string) {}
@@ -77,7 +108,9 @@ export class FakeNode implements DeviceLayer {
     mkdirSync(join(root, "usr/sbin"), { recursive: true });
     writeFileSync(join(root, "usr/sbin/iscsiadm"), iscsiadm);
     chmodSync(join(root, "usr/sbin/iscsiadm"), 0o755);
-    for (const name of ["portals", "sessions", "calls"]) writeFileSync(join(root, name), "");
+    writeFileSync(join(root, "usr/sbin/nvme"), nvme);
+    chmodSync(join(root, "usr/sbin/nvme"), 0o755);
+    for (const name of ["portals", "sessions", "controllers", "calls"]) writeFileSync(join(root, name), "");
     return new FakeNode(root);
   }
 
@@ -122,6 +155,28 @@ export class FakeNode implements DeviceLayer {
     });
   }
 
+  async fcTargets(_root: string, wwpn: string): Promise<FcTarget[]> {
+    return this.fabric.get(wwpn) ?? [];
+  }
+
+  async nvmeControllers(_root: string, nqn: string): Promise<NvmeController[]> {
+    const lines = readFileSync(join(this.root, "controllers"), "utf8").split("\n").filter(Boolean);
+    return lines.flatMap((line, index) => {
+      const [of, portal = ""] = line.split(" ");
+      return of === nqn ? [{ name: `nvme${index}`, state: "live", portal }] : [];
+    });
+  }
+
+  async nvmeNamespaces(root: string, nqn: string): Promise<NvmeNamespace[]> {
+    if ((await this.nvmeControllers(root, nqn)).length === 0) return [];
+    return (this.namespaces.get(nqn) ?? []).filter(({ hidden }) => !hidden);
+  }
+
+  async nvmeRescan(_root: string, controller: string): Promise<void> {
+    this.changes.push(`rescan ${controller}`);
+    for (const list of this.namespaces.values()) for (const one of list) one.hidden = false;
+  }
+
   async devicePaths(_root: string, wwid: string): Promise<DevicePath[]> {
     return this.devices.filter((device) => device.wwid === wwid);
   }
@@ -163,8 +218,8 @@ export class FakeNode implements DeviceLayer {
   }
 
   async deviceUsers(_root: string, name: string): Promise<string[]> {
-    const wwid = this.devices.find((device) => device.name === name)?.wwid ?? "";
-    return [...(this.users.has(wwid) ? [this.users.get(wwid) ?? ""] : [])];
+    const wwid = this.devices.find((device) => device.name === name)?.wwid ?? name;
+    return [this.users.get(wwid) ?? []].flat();
   }
 
   async flushDevice(path: string): Promise<void> {
