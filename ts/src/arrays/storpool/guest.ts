@@ -22,18 +22,24 @@ export class Cluster {
 
   /** Undefined when no node has a configuration of it: a guest in the making, or one that is gone. */
   async guest(vmid: number): Promise<Guest | undefined> {
-    return during(`read the state of guest ${vmid}`, async () => {
-      for (const node of await this.#nodes()) {
-        for (const kind of kinds) {
-          const config = await readIfThere(join(this.root, "nodes", node, kind, `${vmid}.conf`));
-          if (config === undefined) continue;
-          const lock = lockOf(config);
-          const ha = await this.#ha(`${kind === "lxc" ? "ct" : "vm"}:${vmid}`);
-          return { node, ...(lock === undefined ? {} : { lock }), ...(ha ? { ha } : {}) };
-        }
+    return during(
+      `read the state of guest ${vmid}`,
+      // Twice: a configuration that moves from a node not looked at yet to one behind us would not be seen.
+      async () => (await this.#find(vmid)) ?? (await this.#find(vmid)),
+    );
+  }
+
+  async #find(vmid: number): Promise<Guest | undefined> {
+    for (const node of await this.#nodes()) {
+      for (const kind of kinds) {
+        const config = await readIfThere(join(this.root, "nodes", node, kind, `${vmid}.conf`));
+        if (config === undefined) continue;
+        const lock = lockOf(config);
+        const ha = await this.#ha(`${kind === "lxc" ? "ct" : "vm"}:${vmid}`);
+        return { node, ...(lock === undefined ? {} : { lock }), ...(ha ? { ha } : {}) };
       }
-      return undefined;
-    });
+    }
+    return undefined;
   }
 
   /**
