@@ -41,7 +41,7 @@ for my $vector ($vectors->@*) {
         $vector->{ok} ? $vector->{ok}->@{qw(vtype name vmid basename basevmid isBase format)} : ();
     $_->[5] = $_->[5] ? 1 : 0 for grep { $_->@* } \@got, \@expected;
     push @wrong, $vector->{volname} if !eq_array(\@got, \@expected);
-    next if !@got;
+    next if !@got || !defined($vector->{path});
     my $path = $of->path(blockio_scfg(), $vector->{volname}, 'store');
     push @wrong, "path of $vector->{volname}" if $path ne $vector->{path};
 }

@@ -18,6 +18,9 @@ import type { Bytes } from "../common/size.js";
 /** How the bytes of a volume are laid out. */
 export type Format = "raw" | "subvol";
 
+/** What PVE takes a volume for. */
+export type VolumeType = "images" | "iso";
+
 /**
  * A volume as PVE names it, parsed by the type's grammar. Where the array makes a part of the name, what is asked for
  * is a shorter name of the same grammar; the verbs that make or rename a volume return the whole one.
@@ -29,7 +32,9 @@ export interface VolumeRef {
   readonly vmid: number;
   /** The volume's own name, without the parts that encode owner directory or base. */
   readonly name: string;
+  readonly vtype: VolumeType;
   readonly format: Format;
+  /** Immutable: a template's disk, or an image that belongs to no guest. */
   readonly isBase: boolean;
   /** For names that encode the base they depend on. */
   readonly base?: { readonly vmid: number; readonly name: string };
@@ -182,8 +187,8 @@ export interface Driver {
   /** Makes a volume or snapshot reachable for `host`; repeatable. */
   publish(ctx: Context, ref: VolumeRef, snapshot: string | undefined, host: Host): Promise<Connection>;
   /**
-   * Ends that; succeeds when it was not published. Other hosts keep their access. False when the volume stays reachable
-   * because the array's configuration says so. Throws `busy`.
+   * Ends that; succeeds when it was not published. Other hosts keep their access. False when the volume stays reachable:
+   * because the array's configuration says so, or as an image that another guest of the host has open. Throws `busy`.
    */
   unpublish(ctx: Context, ref: VolumeRef, snapshot: string | undefined, host: Host): Promise<boolean>;
   /** Where a volume or snapshot is when it is published; changes nothing. Throws `absent`. */
@@ -191,7 +196,7 @@ export interface Driver {
 
   /**
    * Without it the plugin layer creates the volume for an import, publishes it, and deletes it again when the
-   * import fails.
+   * import fails. What is immutable is written as the volume that `makeBase` then makes it of.
    */
   readonly staging?: Staging;
 
@@ -216,7 +221,7 @@ export interface VolnameRule {
    * names that encode a base.
    */
   readonly pattern: string;
-  readonly vtype: "images" | "iso";
+  readonly vtype: VolumeType;
   readonly isBase: boolean;
   readonly format: Format | "{format}";
 }
@@ -282,6 +287,11 @@ export interface StorageType {
     volname(vmid: number, name: string, base?: { vmid: number; name: string }): string;
     /** The name that the volume gets as a base. */
     baseName(ref: VolumeRef): string;
+    /**
+     * For what belongs to no guest: the name of the volume that an import of `ref` is written to, which `baseName` turns
+     * into the one it gets at the end. The second and further choices are those that are tried when a name is taken.
+     */
+    importName?(ref: VolumeRef, choice: number): string;
     /** The index of a name made by `diskName`, for any role. */
     diskIndex(name: string): number | undefined;
   };

@@ -68,6 +68,7 @@ const ownerAndTarget = (storage: Storage, args: { volname: string; vmid: number 
 ];
 
 const volumeFields = {
+  vtype: z.enum(["images", "iso"]),
   format,
   size: wireSizeOut,
   used: wireSizeOut.optional(),
@@ -76,7 +77,8 @@ const volumeFields = {
 };
 
 function describe({ ref, ...rest }: Volume) {
-  return { volname: ref.volname, vmid: ref.vmid, format: ref.format, ...rest };
+  const { volname, vmid, vtype, format } = ref;
+  return { volname, vmid, vtype, format, ...rest };
 }
 
 /** The methods of the bridge, under the names that PVE gives them. `ping` is answered by the server itself. */

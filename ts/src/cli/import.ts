@@ -87,25 +87,30 @@ async function importVolume(
       await client.call("volume_import_abort", section, args).catch(() => {});
       throw error;
     });
-    await commit(values, client, section, begun);
-    const volid = `${section.storeid}:${begun.volname}`;
+    const volid = `${section.storeid}:${await commit(values, client, section, begun)}`;
     print(values["json"] === true ? resultJson(result, { volid }) : `${volid}\n`);
   } finally {
     client.close();
   }
 }
 
-/** Tells the service that the data is complete; finds it again when it was restarted meanwhile. */
-async function commit(values: Values, client: BridgeClient, section: Section, begun: Begun): Promise<void> {
+/** Tells the service that the data is complete; finds it again when it was restarted meanwhile. Gives the final name. */
+async function commit(values: Values, client: BridgeClient, section: Section, begun: Begun): Promise<string> {
   const args = { token: begun.token, volname: begun.volname };
   const end = performance.now() + commitPatienceMs;
   let current: BridgeClient | undefined = client;
   for (;;) {
     try {
       current ??= await BridgeClient.connect(socketOf(values));
-      await current.call("volume_import_commit", section, args, undefined, begun.token);
+      const done = await current.call<{ volname: string }>(
+        "volume_import_commit",
+        section,
+        args,
+        undefined,
+        begun.token,
+      );
       if (current !== client) current.close();
-      return;
+      return done.volname;
     } catch (error) {
       if (codeOf(error) !== "unreachable" || performance.now() > end) throw error;
       if (current !== client) current?.close();

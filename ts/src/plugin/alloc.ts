@@ -111,6 +111,9 @@ export async function createWithFreeName(
 /** The reference of a name that the caller insists on; never another one. Throws `invalid`, `exists`. */
 export function explicitName(storage: Storage, vmid: number, name: string, format: Format): VolumeRef {
   const ref = storage.names.compose(vmid, name);
+  if (ref.vmid === 0 && vmid !== 0) {
+    throw fail("unsupported", `'${name}' belongs to no guest and is made with its data: use pvesm import`);
+  }
   if (ref.vmid !== vmid) throw fail("invalid", `volume name '${name}' does not belong to guest ${vmid}`);
   if (ref.format !== format) throw fail("invalid", `volume name '${name}' is not one of format '${format}'`);
   if (storage.reserved.has(ref.volname)) {

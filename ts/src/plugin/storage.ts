@@ -63,7 +63,7 @@ export class Storage {
     return connectorFor(connection.kind).connect(ctx, connection, this.#link(ref, snapshot));
   }
 
-  /** Takes a volume off this node; nothing to do when it was not there. Throws `busy`. */
+  /** Takes a volume off this node; nothing to do when it was not there. A shared image that is open stays. Throws `busy`. */
   async detach(ctx: Context, ref: VolumeRef, snapshot: string | undefined): Promise<void> {
     if (!this.type.needsDeactivation) return;
     const connection = await this.driver.locate(ctx, ref, snapshot).catch((error: unknown) => {

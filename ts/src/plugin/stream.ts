@@ -17,6 +17,8 @@ export interface Lease {
   /** Guests to lock while abandoning. */
   readonly vmids: readonly number[];
   abandon(ctx: Context): Promise<void>;
+  /** Ends it without undoing anything. */
+  settle(): void;
 }
 
 /** The leases of one client connection, by token. */
@@ -61,43 +63,50 @@ export async function volumeImport(
     );
   }
   const staging = stagingOf(storage);
-  // Without a driver's own staging a base is written as a disk, which becomes a base at the commit.
-  const asDisk = wanted.isBase && storage.driver.staging === undefined;
-  if (asDisk && !args.allowRename) await refuseTaken(storage, ctx, wanted);
+  // Without a driver's own staging what is immutable is written as a volume that becomes it at the commit.
+  const toBase = wanted.isBase && storage.driver.staging === undefined;
+  let asked = wanted;
   let target: ImportTarget | undefined;
   const begin = (to: VolumeRef): Creation => ({
     ref: to,
     make: async () => {
       const begun = await staging.begin(ctx, to, args.size);
       target = begun.target;
+      asked = to;
       return begun.ref;
     },
     undo: (later, made) => staging.abort(later, made),
   });
-  let ref = wanted;
+  const named = (name: string) =>
+    creatingOnce(storage, ctx, begin(explicitName(storage, wanted.vmid, name, wanted.format)));
+  let ref: VolumeRef;
   try {
-    ref = explicitName(
-      storage,
-      wanted.vmid,
-      asDisk ? diskNameOf(storage, wanted) : wanted.name,
-      wanted.format,
-    );
-    ref = await creatingOnce(storage, ctx, begin(ref));
+    if (toBase) await refuseTaken(storage, ctx, wanted);
+    ref = await named(toBase ? importName(storage, wanted, 1) : wanted.name);
   } catch (error) {
     if (codeOf(error) !== "exists" || !args.allowRename) throw error;
     ctx.log.info("name is taken, importing under a free one", { volname: wanted.volname });
-    ref = await createWithFreeName(storage, ctx, wanted.vmid, wanted.format, begin);
+    ref =
+      wanted.vmid === 0
+        ? await withNextName(storage, wanted, named)
+        : await createWithFreeName(storage, ctx, wanted.vmid, wanted.format, begin);
   }
   if (!target) throw fail("internal", `import '${ref.volname}' has no target`);
-  const token = `${randomUUID()}${asDisk ? baseMark : ""}`;
-  storage.reserved.add(ref.volname);
+  const token = `${randomUUID()}${toBase ? baseMark : ""}`;
+  // Also the name that was asked for, where the array has added to it.
+  const reserved = [ref.volname, asked.volname];
+  for (const name of reserved) storage.reserved.add(name);
+  const settle = () => {
+    for (const name of reserved) storage.reserved.delete(name);
+  };
   leases.set(token, {
     storage,
     vmids: [ref.vmid],
     abandon: async (undo) => {
       await staging.abort(undo, ref);
-      storage.reserved.delete(ref.volname);
+      settle();
     },
+    settle,
   });
   return { ref, target, token };
 }
@@ -113,7 +122,13 @@ export async function volumeImportCommit(
   leases: Leases,
 ): Promise<VolumeRef> {
   const ref = storage.names.parse(args.volname);
-  const asBase = args.token.endsWith(baseMark);
+  if (args.token.endsWith(baseMark)) {
+    // Repeatable as it is: what an earlier attempt has made is found again.
+    await storage.detach(ctx, ref, undefined);
+    const base = await createBase(storage, ctx, { volname: ref.volname });
+    settle(storage, args.token, ref, leases);
+    return base;
+  }
   // Apart from the volumes' domain: the name is reserved by the import itself.
   const domain = `${storage.driver.domain}#imports`;
   const repeated = ctx.request?.previous(domain) === ref.volname;
@@ -124,18 +139,48 @@ export async function volumeImportCommit(
     if (!repeated || codeOf(error) !== "absent") throw error;
     await storage.driver.getVolume(ctx, ref);
   }
-  const made = asBase ? await createBase(storage, ctx, { volname: ref.volname }) : ref;
-  leases.delete(args.token);
-  storage.reserved.delete(ref.volname);
-  return made;
+  settle(storage, args.token, ref, leases);
+  return ref;
 }
 
-/** Ends the token of an import that becomes a base: the token is all that outlives a restart of the service. */
-const baseMark = ":base";
+/** The names are free, if they were reserved by this process. */
+function settle(storage: Storage, token: string, ref: VolumeRef, leases: Leases): void {
+  leases.get(token)?.settle();
+  leases.delete(token);
+  storage.reserved.delete(ref.volname);
+}
 
-function diskNameOf(storage: Storage, base: VolumeRef): string {
+/**
+ * Ends the token of an import that becomes a base: the token is all that outlives a restart of the service. The client
+ * also marks its last request with it, so that it is a word.
+ */
+const baseMark = "-base";
+
+/** How many names are tried for what has no number. */
+const maxChoices = 100;
+
+/** The name of the volume that becomes `base` at the end. */
+function importName(storage: Storage, base: VolumeRef, choice: number): string {
   const { naming } = storage.type;
-  return naming.diskName(base.vmid, base.format, naming.diskIndex(base.name) ?? 0);
+  if (base.vmid !== 0) return naming.diskName(base.vmid, base.format, naming.diskIndex(base.name) ?? 0);
+  const name = naming.importName?.(base, choice);
+  if (name === undefined) throw fail("unsupported", `'${base.volname}' cannot be imported`);
+  return name;
+}
+
+/** The next name of what belongs to no guest, when the first one is taken. */
+async function withNextName(
+  storage: Storage,
+  wanted: VolumeRef,
+  make: (name: string) => Promise<VolumeRef>,
+): Promise<VolumeRef> {
+  for (let choice = 2; ; choice++) {
+    try {
+      return await make(importName(storage, wanted, choice));
+    } catch (error) {
+      if (codeOf(error) !== "exists" || choice >= maxChoices) throw error;
+    }
+  }
 }
 
 async function refuseTaken(storage: Storage, ctx: Context, ref: VolumeRef): Promise<void> {

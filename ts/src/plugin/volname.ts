@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-import type { Format, StorageType, VolumeRef } from "../arrays/contract.js";
+import type { Format, StorageType, VolumeRef, VolumeType } from "../arrays/contract.js";
 import { fail } from "../common/errors.js";
 
 /** Parses and builds the volume names of one storage type, by the rules that the manifest carries to Perl too. */
 export class VolumeNames {
-  readonly #rules: { regex: RegExp; isBase: boolean; format: Format | "{format}" }[];
+  readonly #rules: { regex: RegExp; vtype: VolumeType; isBase: boolean; format: Format | "{format}" }[];
 
   constructor(readonly type: StorageType) {
     this.#rules = type.volnames.rules.map((rule) => ({
       regex: new RegExp(rule.pattern, "u"),
+      vtype: rule.vtype,
       isBase: rule.isBase,
       format: rule.format,
     }));
@@ -26,7 +27,8 @@ export class VolumeNames {
         groups["basename"] === undefined
           ? {}
           : { base: { vmid: Number(groups["basevmid"]), name: groups["basename"] } };
-      return { volname, vmid: Number(vmid ?? 0), name, format, isBase: rule.isBase, ...base };
+      const { vtype, isBase } = rule;
+      return { volname, vmid: Number(vmid ?? 0), name, vtype, format, isBase, ...base };
     }
     throw fail("invalid", `'${volname}' is not a volume name of storage type '${this.type.type}'`);
   }

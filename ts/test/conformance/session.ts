@@ -24,6 +24,7 @@ export const storeid = "conformance";
 const entrySchema = z.strictObject({
   volname: z.string(),
   vmid: z.number().int(),
+  vtype: z.enum(["images", "iso"]),
   format: z.enum(["raw", "subvol"]),
   size: wireSize,
   used: wireSize.optional(),
@@ -41,7 +42,8 @@ const importSchema = z.strictObject({
     path: z.string().startsWith("/"),
     zeroed: z.boolean(),
   }),
-  token: z.string().min(8),
+  /** The client marks the request that ends the import with it. */
+  token: z.string().regex(/^[A-Za-z0-9-]{8,64}$/),
 });
 /** An import under way. */
 export type Begun = z.output<typeof importSchema>;

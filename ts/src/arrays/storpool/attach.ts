@@ -13,6 +13,8 @@ import { takeover } from "./takeover.js";
 const attachTimeout = 30;
 /** A device that is just being closed: how often and how long to wait, in milliseconds. */
 const closing = { times: 25, pauseMs: 200 };
+/** The same for what others of this node may have open for good. */
+const shared = { times: 5, pauseMs: 200 };
 
 /** Attaches a volume that nobody else can know of yet. */
 export async function attachNew({ client, config }: Session, ctx: Context, gid: string): Promise<void> {
@@ -59,12 +61,13 @@ export async function attachVolume(session: Session, ctx: Context, found: Found)
 }
 
 /**
- * Ends the use of a volume on this node. False when it stays attached, rw: with the switch for Veeam, as long as its guest
- * belongs here. Throws `busy` while it is open here.
+ * Ends the use of a volume on this node. False when it stays attached: an image that somebody here has open, or, rw, with
+ * the switch for Veeam, a volume as long as its guest belongs here. Throws `busy` while any other is open here.
  */
 export async function deactivate(session: Session, ctx: Context, found: Found): Promise<boolean> {
   const { client, config, cluster, node } = session;
   const { ref, object } = found;
+  if (ref.kind === "img" || ref.kind === "iso") return release(session, ctx, object);
   const keeps = config.veeamCompat && object.type === "volume" && "vmid" in ref;
   if (!keeps || (await cluster.guest(ref.vmid))?.node !== node) {
     await detach(session, ctx, object);
@@ -79,14 +82,29 @@ export async function deactivate(session: Session, ctx: Context, found: Found): 
   return mine === undefined;
 }
 
+/** Guests share images: the last one to close it detaches it. */
+async function release(session: Session, ctx: Context, object: StorpoolObject): Promise<boolean> {
+  try {
+    await detach(session, ctx, object, session.pace.closing ?? shared);
+    return true;
+  } catch (error) {
+    if (error instanceof ArrayError && error.open) return false;
+    throw error;
+  }
+}
+
 /** Detaches an object from this node; from no other. Throws `busy` while it is open here. */
-export async function detach(session: Session, ctx: Context, object: StorpoolObject): Promise<void> {
+export async function detach(
+  session: Session,
+  ctx: Context,
+  object: StorpoolObject,
+  { times, pauseMs } = session.pace.closing ?? closing,
+): Promise<void> {
   const { client, config } = session;
   const { gid } = object;
   const rows = await client.attachments(ctx);
   if (!rows.some((row) => row.gid === gid && row.client === config.ourId)) return;
   const what = object.type === "volume" ? { volume: gid } : { snapshot: gid };
-  const { times, pauseMs } = session.pace.closing ?? closing;
   for (let round = 1; ; round++) {
     try {
       await client.reassignWait(ctx, [{ ...what, detach: [config.ourId] }], attachTimeout);

@@ -58,7 +58,10 @@ export async function cloneVolume(
 /** What a new name stands for, once it is certain that nobody has it. Throws `exists`, `invalid`. */
 export async function vacant(session: Session, ctx: Context, ref: VolumeRef): Promise<Newcomer> {
   const request = wanted(ref);
-  if (request === undefined || request.kind === "base") {
+  if (request?.kind === "img" || request?.kind === "iso") {
+    throw fail("unsupported", `'${ref.volname}' is an image, which is made with its data: use pvesm import`);
+  }
+  if (request === undefined || request.kind === "base" || request.kind === "staged") {
     throw fail(
       request ? "unsupported" : "invalid",
       `'${ref.volname}' cannot be the name of a new volume; ask for vm-VMID-disk-N and make a base of that`,
@@ -108,7 +111,7 @@ export function named(session: Session, spec: Newcomer, gid: string): VolumeRef 
 }
 
 /** What can be made new. */
-export type Newcomer = Exclude<Request, { kind: "base" | "other" }>;
+export type Newcomer = Exclude<Request, { kind: "base" | "other" | "img" | "iso" | "staged" }>;
 
 /** What a name asks for. A global id in it is that of another storage. */
 function wanted(ref: VolumeRef): Request | undefined {
@@ -118,6 +121,8 @@ function wanted(ref: VolumeRef): Request | undefined {
     case "base":
     case "state":
     case "cloudinit":
+    case "img":
+    case "iso":
       return name;
     case undefined:
       return parseShortName(ref.name);

@@ -14,7 +14,8 @@ import type {
 } from "../contract.js";
 import { attachSnapshot, attachVolume, deactivate, detach } from "./attach.js";
 import { makeBase } from "./base.js";
-import { cloneVolume, createVolume } from "./create.js";
+import { cloneVolume, createVolume, sectors } from "./create.js";
+import { Images, isStaged, stagedAs } from "./images.js";
 import { Listing } from "./listing.js";
 import { type Found, lookUp, snapshotOf, snapshotsOf, tryLookUp } from "./objects.js";
 import type { StorpoolSection } from "./schema.js";
@@ -39,6 +40,7 @@ export class StorpoolDriver implements Driver {
   readonly domain: string;
   readonly #sessions: Sessions;
   readonly #listing = new Listing();
+  readonly #images = new Images();
 
   constructor(
     private readonly section: StorpoolSection,
@@ -88,11 +90,20 @@ export class StorpoolDriver implements Driver {
   }
 
   createVolume(ctx: Context, ref: VolumeRef, size: Bytes): Promise<VolumeRef> {
-    return this.#use(ctx, `create '${ref.volname}'`, (session) => createVolume(session, ctx, ref, size));
+    return this.#use(ctx, `create '${ref.volname}'`, (session) => {
+      const label = stagedAs(ref);
+      return label
+        ? this.#images.stage(session, ctx, label, sectors(size))
+        : createVolume(session, ctx, ref, size);
+    });
   }
 
   deleteVolume(ctx: Context, ref: VolumeRef): Promise<boolean> {
-    return this.#use(ctx, `delete '${ref.volname}'`, (session) => deleteVolume(session, ctx, ref));
+    return this.#use(ctx, `delete '${ref.volname}'`, async (session) => {
+      if (isStaged(ref)) return this.#images.discard(session, ctx, ref);
+      const existed = await deleteVolume(session, ctx, ref);
+      return (await this.#images.discardLeftovers(session, ctx, ref)) || existed;
+    });
   }
 
   resizeVolume(ctx: Context, ref: VolumeRef, size: Bytes): Promise<void> {
@@ -135,7 +146,9 @@ export class StorpoolDriver implements Driver {
   }
 
   makeBase(ctx: Context, from: VolumeRef, to: VolumeRef): Promise<VolumeRef> {
-    return this.#use(ctx, `make a base of '${from.volname}'`, (session) => makeBase(session, ctx, from, to));
+    return this.#use(ctx, `make a base of '${from.volname}'`, (session) =>
+      isStaged(from) ? this.#images.finish(session, ctx, from) : makeBase(session, ctx, from, to),
+    );
   }
 
   publish(ctx: Context, ref: VolumeRef, snapshot: string | undefined, _host: Host): Promise<Connection> {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 
 /** What a volume name can stand for. */
-export type NameKind = "disk" | "base" | "snap" | "state" | "cloudinit" | "img" | "iso";
+export type NameKind = "disk" | "base" | "snap" | "state" | "cloudinit" | "img" | "iso" | "staged";
 
 /** One rule of the grammar. */
 export interface NameRule {
@@ -35,16 +35,20 @@ function rule(kind: NameKind, body: string, options: { vtype?: "iso"; isBase?: b
   };
 }
 
-/** The names of the published format, in the order in which they are tried. */
+/**
+ * The names of the published format, in the order in which they are tried. Images are immutable, as bases are. The last
+ * one is ours and in no listing: the volume that an image is written to, see `images.ts`.
+ */
 export const nameRules: readonly NameRule[] = [
-  rule("iso", `${comment}-sp-${gid}\\.iso`, { vtype: "iso" }),
-  rule("img", `img-${comment}-sp-${gid}\\.raw`),
+  rule("iso", `${comment}-sp-${gid}\\.iso`, { vtype: "iso", isBase: true }),
+  rule("img", `img-${comment}-sp-${gid}\\.raw`, { isBase: true }),
   rule("snap", `snap-${vmid}-disk-${disk}-${snap}-p-(?<parent>${id})-sp-${gid}\\.raw`),
   rule("state", `snap-${vmid}-state-${snap}-sp-${gid}\\.raw`),
   rule("base", `base-${vmid}-disk-${disk}-sp-${gid}\\.raw`, { isBase: true }),
   rule("disk", `vm-${vmid}-disk-${disk}-sp-${gid}\\.raw`),
   rule("cloudinit", `vm-${vmid}-cloudinit-sp-${gid}\\.raw`),
   rule("cloudinit", `vm-${vmid}-cloudinit\\.raw`),
+  rule("staged", `staged-(?<of>img|iso)-${comment}-sp-${gid}\\.raw`),
 ];
 
 /** A global id alone. */

@@ -13,7 +13,7 @@ export class Listing {
   /** Damaged objects that were warned of. */
   readonly #warned = new Set<string>();
 
-  /** Disks, bases, RAM states, cloud-init drives and images; snapshots of disks are no volumes. */
+  /** Disks, bases, RAM states, cloud-init drives and images; what is being made and snapshots of disks are no volumes. */
   async list(session: Session, ctx: Context, vmid: number | undefined): Promise<Volume[]> {
     const { slug, storeid } = session.owner;
     const { volumes, snapshots } = await session.client.listAll(ctx, (tags) => {
@@ -27,7 +27,7 @@ export class Listing {
     const shown: Found[] = [];
     for (const object of [...volumes, ...snapshots]) {
       const found = this.#recognise(session, ctx, object);
-      if (!found || found.ref.kind === "snap" || found.ref.kind === "iso") continue;
+      if (!found || found.ref.kind === "snap") continue;
       names.set(found.ref.gid, found.name);
       if (vmid === undefined || ("vmid" in found.ref && found.ref.vmid === vmid)) shown.push(found);
     }

@@ -18,7 +18,12 @@ export type NameRef =
   | { readonly kind: "state"; readonly vmid: number; readonly snap: string; readonly gid: string }
   /** The name that PVE uses for cloud-init drives has no global id: the object is found by its tags. */
   | { readonly kind: "cloudinit"; readonly vmid: number; readonly gid?: string }
-  | { readonly kind: "img" | "iso"; readonly comment: string; readonly gid: string };
+  | { readonly kind: ImageKind; readonly comment: string; readonly gid: string }
+  /** The volume that becomes an image once its data is complete. */
+  | { readonly kind: "staged"; readonly of: ImageKind; readonly comment: string; readonly gid: string };
+
+/** What belongs to no guest: a disk image to start from, or a CD. */
+export type ImageKind = "img" | "iso";
 
 const rules = nameRules.map((rule) => ({ kind: rule.kind, pattern: new RegExp(rule.pattern) }));
 
@@ -34,6 +39,8 @@ export function tryParseName(name: string): NameRef | undefined {
       case "iso":
       case "img":
         return { kind, comment, gid };
+      case "staged":
+        return { kind, of: groups["of"] === "iso" ? "iso" : "img", comment, gid };
       case "snap":
         return { kind, vmid, disk, snap, parentGid: parent, gid };
       case "state":
@@ -72,12 +79,14 @@ export function formatName(ref: NameRef): string {
       return `img-${ref.comment || unlabeled}-sp-${ref.gid}.raw`;
     case "iso":
       return `${ref.comment || unlabeled}-sp-${ref.gid}.iso`;
+    case "staged":
+      return `staged-${ref.of}-${ref.comment}-sp-${ref.gid}.raw`;
   }
 }
 
 /** The kind of StorPool object behind a name. */
 export function objectTypeOf(kind: NameRef["kind"]): "volume" | "snapshot" {
-  return kind === "disk" || kind === "state" || kind === "cloudinit" ? "volume" : "snapshot";
+  return ["disk", "state", "cloudinit", "staged"].includes(kind) ? "volume" : "snapshot";
 }
 
 /** True for a global id such as `nzkr.b.1f`. */

@@ -3,7 +3,7 @@ import type { Context } from "../../common/context.js";
 import { codeOf, fail } from "../../common/errors.js";
 import type { VolumeRef } from "../contract.js";
 import { encodeRecord, findCloudinit } from "./encode.js";
-import { type NameRef, objectTypeOf, tryParseName } from "./naming.js";
+import { formatName, type ImageKind, type NameRef, objectTypeOf, tryParseName } from "./naming.js";
 import { parseShortName, type Request } from "./request.js";
 import type { StorpoolObject } from "./schemas.js";
 import type { Session } from "./session.js";
@@ -22,6 +22,23 @@ export function recognise(session: Session, object: StorpoolObject): Found | und
   if (ownership(object.tags, session.owner) !== "ours") return undefined;
   const encoded = encodeRecord(object);
   return encoded.ok ? { object, ref: encoded.ref, name: encoded.name } : undefined;
+}
+
+/** An image whose data is not complete. It has all tags of an image but `virt`, without which nobody takes it for one. */
+export interface Staged extends Found {
+  readonly ref: Extract<NameRef, { kind: "staged" }>;
+}
+
+/** The object in the making, if it is one of this storage. */
+export function recogniseStaged({ owner }: Session, object: StorpoolObject): Staged | undefined {
+  if (tag(object.tags, "virt") !== undefined || object.transient) return undefined;
+  const tags = { ...object.tags, virt: "pve" };
+  if (ownership(tags, owner) !== "ours") return undefined;
+  const encoded = encodeRecord({ ...object, type: "snapshot", tags });
+  if (!encoded.ok || (encoded.ref.kind !== "img" && encoded.ref.kind !== "iso")) return undefined;
+  const { kind: of, comment, gid } = encoded.ref;
+  const ref = { kind: "staged", of, comment, gid } as const;
+  return { object, ref, name: formatName(ref) };
 }
 
 /** The object of a volume. Throws `absent` when the array says that there is none of that name. */
@@ -47,7 +64,8 @@ async function byId(
   name: string,
 ): Promise<Found | undefined> {
   const object = await objectById(session, ctx, objectTypeOf(ref.kind), ref.gid);
-  const found = object && recognise(session, object);
+  const found =
+    object && (ref.kind === "staged" ? recogniseStaged(session, object) : recognise(session, object));
   // An object that was renamed is not there under its old name any more.
   return found && (found.name === name || found.ref.kind === "cloudinit") ? found : undefined;
 }
@@ -81,9 +99,28 @@ async function byTags(session: Session, ctx: Context, request: Request): Promise
       const snapshots = (await client.snapshots(ctx)).map((object) => recognise(session, object));
       return snapshots.find((found) => found && matches(found.ref, request));
     }
+    case "img":
+    case "iso":
+      return imageOf(session, await client.snapshots(ctx), request);
+    case "staged":
     case "other":
       return undefined;
   }
+}
+
+/** The image with a label, if there is one. Throws `refused` when there are several: only global ids tell them apart. */
+export function imageOf(
+  session: Session,
+  snapshots: readonly StorpoolObject[],
+  request: { readonly kind: ImageKind; readonly comment: string },
+): Found | undefined {
+  const [only, ...more] = snapshots
+    .map((object) => recognise(session, object))
+    .filter((found) => found !== undefined)
+    .filter(({ ref }) => matches(ref, request));
+  if (more.length === 0) return only;
+  const names = [only, ...more].map((found) => found?.name).join(", ");
+  throw fail("refused", `several images have the label '${request.comment}'; name one of ${names}`);
 }
 
 /** Whether an object's name is what was asked for without global id. */
@@ -96,6 +133,10 @@ export function matches(ref: NameRef, request: Request): boolean {
       return ref.kind === "state" && ref.vmid === request.vmid && ref.snap === request.snap;
     case "cloudinit":
       return ref.kind === "cloudinit" && ref.vmid === request.vmid;
+    case "img":
+    case "iso":
+      return ref.kind === request.kind && ref.comment === request.comment;
+    case "staged":
     case "other":
       return false;
   }

@@ -133,8 +133,8 @@ function ownTags(spec: TagSpec): Record<string, string> {
 
 /** A label made of what tags may contain: other characters become `_`, nothing becomes `unlabeled`. */
 export function sanitizeComment(comment: string | undefined): string {
-  const text = (comment ?? "").replace(/[^A-Za-z0-9_.:-]+/g, "_").slice(0, 128);
-  return text === "" || text === "_" ? unlabeled : text;
+  if (!/[A-Za-z0-9_.:-]/.test(comment ?? "")) return unlabeled;
+  return (comment ?? "").replace(/[^A-Za-z0-9_.:-]+/g, "_").slice(0, 199);
 }
 
 /**

@@ -70,6 +70,7 @@ test("the group name is the whole name", (t) => {
 for (const { name, ok } of vectors.requests) {
   test(`asked for ${name}: ${ok ? "is understood" : "is refused"}`, (t) => {
     t.deepEqual(parseShortName(name) ?? null, ok);
+    if (ok) t.is(tryParseName(name)?.gid, undefined, "it is not the whole name of something else");
   });
 }
 

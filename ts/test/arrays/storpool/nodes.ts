@@ -151,7 +151,7 @@ export function refOf(vmid: number, name: string): VolumeRef {
 
 /** The global id in a whole name. */
 export function gidOf({ name }: VolumeRef): string {
-  const gid = /-sp-([a-z0-9.]+)\.raw$/.exec(name)?.[1];
+  const gid = /-sp-([a-z0-9.]+)\.(?:raw|iso)$/.exec(name)?.[1];
   if (gid === undefined) throw new Error(`no global id in ${name}`);
   return gid;
 }

@@ -67,7 +67,7 @@ for (const { title, tags, type } of vectors.tags) {
     const listed = (await driver.listVolumes(n.ctx)).map((found) => found.ref.name);
     // Snapshots of disks are listed with their disk.
     const shown = ref.kind === "state" ? [`vm-${ref.vmid}-state-${ref.snap}.raw`] : [name];
-    t.deepEqual(listed, ref.kind === "snap" || ref.kind === "iso" ? [] : shown);
+    t.deepEqual(listed, ref.kind === "snap" ? [] : shown);
     t.true(await driver.deleteVolume(n.ctx, volume));
     t.is(n.log.filter((line) => /"warn"|warning/.test(line)).length, 0, n.log.join("\n"));
   });
@@ -84,7 +84,7 @@ test("damaged and foreign objects hide nothing, and each damaged one is warned o
     const sound = encodeRecord({ ...record, gid: globalId, name: record.name.replace(/^~.*/, "") });
     const shown = name?.replaceAll(record.gid, globalId) ?? (sound.ok ? sound.name : undefined);
     const kind = tryParseName(shown ?? "")?.kind;
-    if (shown !== undefined && kind !== "snap" && kind !== "iso") expected.push(shown);
+    if (shown !== undefined && kind !== "snap") expected.push(shown);
     const hidden = record.deleted || record.name.startsWith("*");
     const ours = ownership(moved(record.tags), owner) === "ours";
     // What is tagged as a disk's snapshot is no volume, whatever else is wrong with it.

@@ -112,10 +112,10 @@ my sub clean_volname($class, $volname) {
     return ($clean, $volume);
 }
 
-# The name of a volume that was made for a guest.
+# The name of a volume that was made, for a guest if it has one.
 my sub made_volname($class, $result, $vmid) {
     my ($volname, $volume) = clean_volname($class, fields($result, 'result')->{volname});
-    refuse_invalid("owner of volume '$volname'") if ($volume->{vmid} // 0) != $vmid;
+    refuse_invalid("owner of volume '$volname'") if ($volume->{vmid} // 0) != ($vmid // 0);
     return ($volname, $volume);
 }
 
@@ -352,7 +352,8 @@ sub create_base($class, $storeid, $scfg, $volname, @) {
 # Listing
 #
 
-sub list_images($class, $storeid, $scfg, $vmid = undef, $vollist = undef, $cache = undef, @) {
+# Volumes of all types, each with its type as `content`.
+my sub listed($class, $storeid, $scfg, $vmid, $vollist) {
     my $wanted = $vollist ? { map { $_ => 1 } $vollist->@* } : undef;
     my $args = {
         vmid => !$wanted && defined($vmid) ? guest_number($vmid) : undef,
@@ -370,9 +371,10 @@ sub list_images($class, $storeid, $scfg, $vmid = undef, $vollist = undef, $cache
         my $info = {
             volid => $volid,
             format => $volume->{format},
-            vmid => $volume->{vmid},
+            content => $volume->{vtype},
             size => clean_number($item->{size}, 'volume size'),
         };
+        $info->{vmid} = $volume->{vmid} if defined($volume->{vmid});
         for my $key (grep { defined($item->{$_}) } qw(used ctime)) {
             $info->{$key} = clean_number($item->{$key}, $key);
         }
@@ -385,18 +387,33 @@ sub list_images($class, $storeid, $scfg, $vmid = undef, $vollist = undef, $cache
     return $res;
 }
 
+sub list_images($class, $storeid, $scfg, $vmid = undef, $vollist = undef, $cache = undef, @) {
+    my @images =
+        grep { delete($_->{content}) eq 'images' }
+        listed($class, $storeid, $scfg, $vmid, $vollist)->@*;
+    return \@images;
+}
+
+# Which contents our own volumes have; anything else is PVE's directory code's business.
+my sub own_contents($class) {
+    my $own = { images => 1, rootdir => 1 };
+    $own->{ $_->{vtype} } = 1 for entry($class)->{grammar}->{rules}->@*;
+    return $own;
+}
+
 sub list_volumes($class, $storeid, $scfg, $vmid, $content_types, @) {
     my $asked = { map { $_ => 1 } $content_types->@* };
+    my $own = own_contents($class);
     my $res = [];
-    if ($asked->{images} || $asked->{rootdir}) {
+    if (grep { $own->{$_} } $content_types->@*) {
         my $guests = PVE::Cluster::get_vmlist()->{ids};
-        for my $info ($class->list_images($storeid, $scfg, $vmid)->@*) {
-            my $guest_type = ($guests->{ $info->{vmid} } // {})->{type} // '';
-            $info->{content} = $guest_type eq 'lxc' ? 'rootdir' : 'images';
+        for my $info (listed($class, $storeid, $scfg, $vmid, undef)->@*) {
+            my $guest_type = ($guests->{ $info->{vmid} // '' } // {})->{type} // '';
+            $info->{content} = 'rootdir' if $guest_type eq 'lxc';
             push $res->@*, $info if $asked->{ $info->{content} };
         }
     }
-    my @others = grep { $_ ne 'images' && $_ ne 'rootdir' } $content_types->@*;
+    my @others = grep { !$own->{$_} } $content_types->@*;
     push $res->@*, $class->SUPER::list_volumes($storeid, $scfg, $vmid, \@others)->@* if @others;
     return $res;
 }
