@@ -81,7 +81,8 @@ export async function volumeImport(
     creatingOnce(storage, ctx, begin(explicitName(storage, wanted.vmid, name, wanted.format)));
   let ref: VolumeRef;
   try {
-    if (toBase) await refuseTaken(storage, ctx, wanted);
+    // A taken base is no obstacle to the disk that it is written to, so that the end would be the first to notice.
+    if (toBase && wanted.vmid !== 0) await refuseTaken(storage, ctx, wanted);
     ref = await named(toBase ? importName(storage, wanted, 1) : wanted.name);
   } catch (error) {
     if (codeOf(error) !== "exists" || !args.allowRename) throw error;

@@ -7,7 +7,7 @@ import { ArrayError } from "./answer.js";
 import { detachAll } from "./attach.js";
 import { makeSnapshot, makeVolume, steady } from "./creation.js";
 import { formatName, type ImageKind, tryParseName } from "./naming.js";
-import { imageOf, objectById, recognise, recogniseStaged, type Staged } from "./objects.js";
+import { matches, objectById, recognise, recogniseStaged, type Staged } from "./objects.js";
 import { parseShortName } from "./request.js";
 import type { StorpoolObject } from "./schemas.js";
 import type { Session } from "./session.js";
@@ -47,8 +47,8 @@ export class Images {
   }
 
   /**
-   * Makes the image of its staged volume. Found at each step is what an earlier attempt has made: the volume's global id
-   * is known to stay its mark, whatever the frozen one's is.
+   * Makes the image of its staged volume. What an earlier attempt has made is found by the volume's global id: the
+   * frozen one has it too, or has it as its mark, or is a snapshot of that volume.
    */
   async finish(session: Session, ctx: Context, from: VolumeRef): Promise<VolumeRef> {
     const { client } = session;
@@ -164,13 +164,9 @@ export class Images {
     const { ourId } = session.config;
     let removed = false;
     for (const object of left) {
+      const others = rows.filter(({ gid, client }) => gid === object.gid && client !== ourId);
       // Another node's import, also while it has it not open.
-      if (
-        rows.some(
-          ({ gid, client }) => gid === object.gid && client !== ourId && clients.get(client) !== "down",
-        )
-      )
-        continue;
+      if (others.some(({ client }) => clients.get(client) !== "down")) continue;
       try {
         await remove(session, ctx, object);
         removed = true;
@@ -207,7 +203,9 @@ function stagedName(ref: VolumeRef): { gid: string; label: Label } {
 }
 
 function refuseTaken(session: Session, snapshots: readonly StorpoolObject[], label: Label): void {
-  const taken = imageOf(session, snapshots, label);
+  const taken = snapshots
+    .map((object) => recognise(session, object))
+    .find((found) => found && matches(found.ref, label));
   if (taken) throw fail("exists", `there is an image '${taken.name}' already`);
 }
 

@@ -109,7 +109,7 @@ async function byTags(session: Session, ctx: Context, request: Request): Promise
 }
 
 /** The image with a label, if there is one. Throws `refused` when there are several: only global ids tell them apart. */
-export function imageOf(
+function imageOf(
   session: Session,
   snapshots: readonly StorpoolObject[],
   request: { readonly kind: ImageKind; readonly comment: string },

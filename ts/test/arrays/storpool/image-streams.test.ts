@@ -167,3 +167,12 @@ ask("an image that a guest has open survives that another one is stopped", async
   await guest.close();
   await s.deactivate(iso);
 });
+
+ask("what a crash of the node has left goes when its name is freed there", async (t, s) => {
+  await s.leavesNothing(t, async () => {
+    await s.beginImport("debian-12.iso", MiB);
+    const service = s.restarted();
+    t.is((await s.place.inventory()).length, 1);
+    t.true(await service.free("debian-12.iso"));
+  });
+});

@@ -251,6 +251,7 @@ test("a short name means the one image with that label, and none of several", as
   if (other) other.tags = { ...other.tags, "pve-comment": "debian-12" };
   await t.throwsAsync(driver.deleteVolume(n.ctx, refOf(0, "debian-12.iso")), { code: "refused" });
   t.is((await images.listed()).length, 2);
+  await t.throwsAsync(images.begin("debian-12.iso"), { code: "exists" });
 });
 
 /** An import whose node has lost power: its service knows nothing, the attachment is still there. */
