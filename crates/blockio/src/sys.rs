@@ -4,28 +4,6 @@
 use std::os::fd::{AsFd, AsRawFd};
 
 use rustix::io::{Errno, Result};
-use rustix::ioctl::{self, Getter, Opcode, Setter};
-
-const BLKGETSIZE64: Opcode = ioctl::opcode::read::<usize>(0x12, 114);
-const BLKZEROOUT: Opcode = ioctl::opcode::none(0x12, 127);
-
-/// Size of a block device in bytes.
-pub fn device_size(device: impl AsFd) -> Result<u64> {
-    // SAFETY: BLKGETSIZE64 writes one u64 and reads nothing.
-    unsafe { ioctl::ioctl(device, Getter::<BLKGETSIZE64, u64>::new()) }
-}
-
-/// Makes a range of a block device read as zeros, by the device's own means where it has some.
-/// `offset` and `length` are bytes and must be multiples of 512.
-pub fn device_zero(device: impl AsFd, offset: u64, length: u64) -> Result<()> {
-    // SAFETY: BLKZEROOUT reads two u64.
-    unsafe {
-        ioctl::ioctl(
-            device,
-            Setter::<BLKZEROOUT, [u64; 2]>::new([offset, length]),
-        )
-    }
-}
 
 /// Starts writing the dirty pages of a range; with `wait`, returns when they are written.
 pub fn write_back(file: impl AsFd, offset: u64, length: u64, wait: bool) -> Result<()> {

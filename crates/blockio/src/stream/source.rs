@@ -8,6 +8,7 @@ use std::path::Path;
 use rustix::fs::{Advice, FileType, Mode, OFlags, SeekFrom};
 use rustix::io::Errno;
 
+use crate::block::ioctl;
 use crate::{Error, Result, sys};
 
 /// A part of the source.
@@ -38,7 +39,7 @@ impl Source {
         let stat = rustix::fs::fstat(&file).map_err(failed)?;
         let (size, is_device) = match FileType::from_raw_mode(stat.st_mode) {
             FileType::RegularFile => (u64::try_from(stat.st_size).unwrap_or_default(), false),
-            FileType::BlockDevice => (sys::device_size(&file).map_err(failed)?, true),
+            FileType::BlockDevice => (ioctl::size(&file).map_err(failed)?, true),
             _ => {
                 return Err(Error::invalid(format!(
                     "open {name}: neither a regular file nor a block device"

@@ -10,8 +10,9 @@ use rustix::io::Errno;
 
 use super::method::WriteMethod;
 use super::write_behind::WriteBehind;
+use crate::block::ioctl;
 use crate::fs::NewFile;
-use crate::{Error, Result, sys};
+use crate::{Error, Result};
 
 /// What kind of target an import has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,7 +97,7 @@ impl Target {
                         "open {name}: it is not a block device"
                     )));
                 }
-                let capacity = sys::device_size(&file).map_err(failed)?;
+                let capacity = ioctl::size(&file).map_err(failed)?;
                 if capacity < size {
                     return Err(Error::invalid(format!(
                         "import to {name}: the volume has {size} bytes but the device only {capacity}; use a larger one"
@@ -220,7 +221,7 @@ impl Target {
             let result = match (is_device, attempt) {
                 // Gives thin storage its space back; on devices it is refused unless zeros are guaranteed.
                 (_, 0) => rustix::fs::fallocate(self, hole, offset, length),
-                (true, 1) => sys::device_zero(self, offset, length),
+                (true, 1) => ioctl::zero(self, offset, length),
                 (false, 1) => {
                     rustix::fs::fallocate(self, FallocateFlags::ZERO_RANGE, offset, length)
                 }
