@@ -7,6 +7,7 @@
 //! Everything here may block for as long as the kernel likes. Streams stop through a [`stream::Cancel`].
 
 pub mod block;
+pub mod device;
 pub mod error;
 pub mod fs;
 pub mod stream;

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+//! Waiting for devices.
+
+use std::time::{Duration, Instant};
+
+use super::hctl::Hctl;
+use super::scsi::{ScsiPath, describe};
+use super::sysfs::Sysfs;
+use super::uevent::Uevents;
+use super::wwid::Wwid;
+use crate::Result;
+use crate::stream::Cancel;
+
+/// Without announcements, this is how often one looks: first, and at last.
+const LOOK_MIN: Duration = Duration::from_millis(100);
+const LOOK_MAX: Duration = Duration::from_millis(500);
+
+/// Waits until `condition` gives something. Looks at once, whenever the kernel announces a change of disks, and now and
+/// then in case that it cannot be heard. The last look is at the deadline; `None` when that one gives nothing, too.
+///
+/// # Errors
+/// Those of `condition`; `cancelled`.
+pub fn wait_for<T>(
+    sysfs: &Sysfs,
+    deadline: Instant,
+    cancel: &Cancel,
+    mut condition: impl FnMut(&Sysfs) -> Result<Option<T>>,
+) -> Result<Option<T>> {
+    cancel.check()?;
+    // Listening begins before the first look: what happens in between is not missed. A tree of files announces nothing.
+    let mut uevents = if sysfs.is_real() {
+        Uevents::open().ok()
+    } else {
+        None
+    };
+    let _interruptible = cancel.enter();
+    let mut pause = LOOK_MIN;
+    loop {
+        if let Some(found) = condition(sysfs)? {
+            return Ok(Some(found));
+        }
+        if Instant::now() >= deadline {
+            return Ok(None);
+        }
+        let next = Instant::now() + pause;
+        let next = next.min(deadline);
+        pause = (pause * 3 / 2).min(LOOK_MAX);
+        loop {
+            cancel.check()?;
+            let left = next.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            match uevents.as_ref().map(|uevents| uevents.wait(left)) {
+                Some(Ok(true)) => break,
+                Some(Ok(false)) => {}
+                Some(Err(_)) => uevents = None,
+                None => cancel.sleep(left)?,
+            }
+        }
+    }
+}
+
+/// What was found at some addresses.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FoundPaths {
+    /// Paths to the disk that was looked for: with a device node and a size.
+    pub there: Vec<ScsiPath>,
+    /// Addresses where no disk is, or not yet.
+    pub missing: Vec<Hctl>,
+    /// Devices of another identity, or of none: the address was given to another disk.
+    pub foreign: Vec<ScsiPath>,
+}
+
+/// Waits until there is a disk at each of these addresses; looks at no other. At the deadline, the result is what was
+/// found till then.
+///
+/// # Errors
+/// When nothing can be learnt, such as for lack of descriptors; `cancelled`.
+pub fn wait_paths(
+    sysfs: &Sysfs,
+    wwid: &Wwid,
+    at: &[Hctl],
+    deadline: Instant,
+    cancel: &Cancel,
+) -> Result<FoundPaths> {
+    let mut found = FoundPaths::default();
+    wait_for(sysfs, deadline, cancel, |sysfs| {
+        found = look(sysfs, wwid, at)?;
+        Ok(found.missing.is_empty().then_some(()))
+    })?;
+    Ok(found)
+}
+
+fn look(sysfs: &Sysfs, wwid: &Wwid, at: &[Hctl]) -> Result<FoundPaths> {
+    let mut found = FoundPaths::default();
+    for hctl in at {
+        match describe(sysfs, *hctl, Some(wwid))? {
+            Some(path) if path.is(wwid) => {
+                if is_ready(sysfs, &path) {
+                    found.there.push(path);
+                } else {
+                    found.missing.push(*hctl);
+                }
+            }
+            // The kernel knows the identity before it shows the device.
+            Some(path) => found.foreign.push(path),
+            None => found.missing.push(*hctl),
+        }
+    }
+    Ok(found)
+}
+
+fn is_ready(sysfs: &Sysfs, path: &ScsiPath) -> bool {
+    match (&path.name, path.devno) {
+        (Some(name), Some(devno)) => path.size > 0 && sysfs.has_node(name, devno),
+        _ => false,
+    }
+}
