@@ -48,6 +48,7 @@ pub fn holders(sysfs: &Sysfs, device: &str) -> Result<InUse> {
         }
     }
     let uses = uses(sysfs)?;
+    let loops = loops(sysfs)?;
     for part in &parts {
         let whose = if *part == name {
             String::new()
@@ -59,6 +60,11 @@ pub fn holders(sysfs: &Sysfs, device: &str) -> Result<InUse> {
             found.by.push(describe(&holder, &whose));
             found.holders.push(holder);
         }
+        // The kernel follows links before it notes the path.
+        let node = format!("/dev/{}", part.replace('!', "/"));
+        for (name, _) in loops.iter().filter(|(_, backing)| *backing == node) {
+            found.by.push(on(&format!("loop device {name}"), &whose));
+        }
         let map = sysfs.text(&format!("{BLOCK}/{part}/dm/name"))?;
         let devno = sysfs
             .text(&format!("{BLOCK}/{part}/dev"))?
@@ -68,6 +74,18 @@ pub fn holders(sysfs: &Sysfs, device: &str) -> Result<InUse> {
             .filter(|found| found.is_of(part, map.as_deref(), devno))
         {
             found.by.push(format!("{whose}{what}"));
+        }
+    }
+    Ok(found)
+}
+
+/// Loop devices in use and the path of what lies behind.
+fn loops(sysfs: &Sysfs) -> Result<Vec<(String, String)>> {
+    let mut found = Vec::new();
+    for name in sysfs.names("sys/block")? {
+        if name.starts_with("loop") {
+            let backing = sysfs.text(&format!("sys/block/{name}/loop/backing_file"))?;
+            found.extend(backing.map(|backing| (name, backing)));
         }
     }
     Ok(found)
@@ -123,9 +141,13 @@ fn describe(holder: &Holder, whose: &str) -> String {
         _ if name.starts_with("bcache") => "cache",
         _ => "device",
     };
+    on(&format!("{kind} {name}"), whose)
+}
+
+fn on(what: &str, whose: &str) -> String {
     if whose.is_empty() {
-        format!("{kind} {name} on it")
+        format!("{what} on it")
     } else {
-        format!("{kind} {name} on {}", whose.trim_end())
+        format!("{what} on {}", whose.trim_end())
     }
 }

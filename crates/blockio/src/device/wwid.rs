@@ -81,11 +81,14 @@ impl Wwid {
         Self::words(text)
     }
 
-    /// The NGUID or EUI-64 of an NVMe namespace, with or without separators.
+    /// The NGUID or EUI-64 of an NVMe namespace, with or without separators; or the kernel's form of an identity.
     ///
     /// # Errors
     /// `invalid` when it has not 16 or 32 hexadecimal digits, or only zeros.
     pub fn nvme(text: &str) -> Result<Self> {
+        if let Ok(wwid) = Self::from_kernel(text) {
+            return Ok(wwid);
+        }
         let digits: String = text
             .chars()
             .filter(|c| !matches!(c, '-' | ' ' | ':'))
