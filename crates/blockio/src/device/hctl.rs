@@ -52,18 +52,22 @@ impl FromStr for Hctl {
 
     fn from_str(text: &str) -> Result<Self> {
         let mut parts = text.split(':');
-        let mut next = || parts.next().unwrap_or_default();
+        // What the kernel prints, and no second way to write it.
+        let mut next = || {
+            parts
+                .next()
+                .filter(|part| *part == "0" || !part.starts_with('0'))
+        };
         let address = (|| {
             Some(Self {
-                host: number_of(next())?,
-                channel: number_of(next())?,
-                target: number_of(next())?,
-                lun: number_of(next())?,
+                host: number_of(next()?)?,
+                channel: number_of(next()?)?,
+                target: number_of(next()?)?,
+                lun: number_of(next()?)?,
             })
         })();
-        // What the kernel prints, and no second way to write it.
         address
-            .filter(|address| address.to_string() == text)
+            .filter(|_| parts.next().is_none())
             .ok_or_else(|| Error::invalid(format!("'{text}' is no SCSI address H:C:T:L")))
     }
 }

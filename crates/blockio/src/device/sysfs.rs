@@ -103,14 +103,14 @@ impl Sysfs {
     pub(crate) fn names(&self, dir: &str) -> Result<Vec<String>> {
         self.note(|| dir.to_owned());
         let found = names_at(CWD, self.path(dir).as_os_str());
-        Ok(self.checked(dir, found)?.unwrap_or_default())
+        Ok(self.checked(|| dir, found)?.unwrap_or_default())
     }
 
     /// An attribute without the white space around it.
     pub(crate) fn text(&self, path: &str) -> Result<Option<String>> {
         self.note(|| path.to_owned());
         let found = read_at(CWD, self.path(path).as_os_str(), ATTRIBUTE_MAX);
-        self.checked(path, found)
+        self.checked(|| path, found)
             .map(|bytes| bytes.and_then(text_of))
     }
 
@@ -123,14 +123,14 @@ impl Sysfs {
     pub(crate) fn file(&self, path: &str, max: usize) -> Result<Option<Vec<u8>>> {
         self.note(|| path.to_owned());
         let found = read_at(CWD, self.path(path).as_os_str(), max);
-        self.checked(path, found)
+        self.checked(|| path, found)
     }
 
     /// Where a symbolic link points.
     pub(crate) fn link(&self, path: &str) -> Result<Option<PathBuf>> {
         self.note(|| path.to_owned());
         let found = rustix::fs::readlink(self.path(path), Vec::new());
-        let target = self.checked(path, found)?;
+        let target = self.checked(|| path, found)?;
         Ok(target
             .and_then(|target| target.into_string().ok())
             .map(PathBuf::from))
@@ -140,7 +140,7 @@ impl Sysfs {
     pub(crate) fn exists(&self, path: &str) -> Result<bool> {
         self.note(|| path.to_owned());
         let found = rustix::fs::stat(self.path(path));
-        Ok(self.checked(path, found)?.is_some())
+        Ok(self.checked(|| path, found)?.is_some())
     }
 
     /// Opens a directory, so that several of its attributes are those of the same device.
@@ -149,7 +149,7 @@ impl Sysfs {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let found =
             retry_on_intr(|| rustix::fs::openat(CWD, self.path(path), flags, Mode::empty()));
-        Ok(self.checked(path, found)?.map(|fd| Dir {
+        Ok(self.checked(|| path, found)?.map(|fd| Dir {
             sysfs: self,
             fd,
             path: path.to_owned(),
@@ -177,11 +177,16 @@ impl Sysfs {
         }
     }
 
-    fn checked<T>(&self, path: &str, found: rustix::io::Result<T>) -> Result<Option<T>> {
+    fn checked<T, P: AsRef<str>>(
+        &self,
+        path: impl FnOnce() -> P,
+        found: rustix::io::Result<T>,
+    ) -> Result<Option<T>> {
         match found {
             Ok(found) => Ok(Some(found)),
             Err(errno) if tells_nothing(errno) => {
-                Err(Error::os(format!("read {}", self.shown(path)), errno))
+                let path = self.shown(path().as_ref());
+                Err(Error::os(format!("read {path}"), errno))
             }
             Err(_) => Ok(None),
         }
@@ -208,32 +213,30 @@ impl Dir<'_> {
 
     /// As [`Sysfs::names`], below this directory.
     pub(crate) fn names(&self, name: &str) -> Result<Vec<String>> {
-        let path = self.below(name);
-        self.sysfs.note(|| path.clone());
+        self.sysfs.note(|| self.below(name));
         let found = names_at(self.fd.as_fd(), OsStr::new(name));
-        Ok(self.sysfs.checked(&path, found)?.unwrap_or_default())
+        let found = self.sysfs.checked(|| self.below(name), found)?;
+        Ok(found.unwrap_or_default())
     }
 
     /// Writes an attribute; `None` when it is not there (any more).
     pub(crate) fn write(&self, name: &str, value: &str) -> Result<Option<()>> {
-        let path = self.below(name);
-        self.sysfs.note(|| path.clone());
+        self.sysfs.note(|| self.below(name));
         match write_at(self.fd.as_fd(), OsStr::new(name), value) {
             Ok(()) => Ok(Some(())),
             // Both are how the kernel says that the device of an open directory was removed.
             Err(Errno::NOENT | Errno::NODEV) => Ok(None),
             Err(errno) => Err(Error::os(
-                format!("write '{value}' to {}", self.sysfs.shown(&path)),
+                format!("write '{value}' to {}", self.sysfs.shown(&self.below(name))),
                 errno,
             )),
         }
     }
 
     fn bytes(&self, name: &str, max: usize) -> Result<Option<Vec<u8>>> {
-        let path = self.below(name);
-        self.sysfs.note(|| path.clone());
+        self.sysfs.note(|| self.below(name));
         let found = read_at(self.fd.as_fd(), OsStr::new(name), max);
-        self.sysfs.checked(&path, found)
+        self.sysfs.checked(|| self.below(name), found)
     }
 
     fn below(&self, name: &str) -> String {

@@ -114,7 +114,7 @@ impl Wwid {
     }
 
     fn hex(kind: Kind, digits: &str) -> Option<Self> {
-        let digits = match kind {
+        let mut id = match kind {
             Kind::Uuid => digits.replace('-', ""),
             _ => digits.to_owned(),
         };
@@ -124,14 +124,12 @@ impl Wwid {
             Kind::Uuid => &[32],
             Kind::T10 => &[],
         };
-        let good = lengths.contains(&digits.len())
-            && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+        let good = lengths.contains(&id.len())
+            && id.bytes().all(|byte| byte.is_ascii_hexdigit())
             // Firmware without an identity has zeros, on every disk.
-            && digits.bytes().any(|byte| byte != b'0');
-        good.then(|| Self {
-            kind,
-            id: digits.to_ascii_lowercase(),
-        })
+            && id.bytes().any(|byte| byte != b'0');
+        id.make_ascii_lowercase();
+        good.then_some(Self { kind, id })
     }
 
     /// As udev does: one underscore for each run of white space and for each character that it does not allow.
