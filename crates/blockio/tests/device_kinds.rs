@@ -13,7 +13,9 @@ mod common;
 mod tree;
 
 use blockio::ErrorKind;
-use blockio::device::{Wwid, fc_targets, holders, nvme_controllers, nvme_namespace};
+use blockio::device::{
+    Wwid, fc_targets, holders, nvme_controllers, nvme_disks, nvme_namespace, nvme_rescan,
+};
 use common::TempDir;
 use tree::Tree;
 
@@ -63,6 +65,23 @@ fn the_head_of_an_nvme_namespace_is_found_with_its_paths() {
         "traddr=192.0.2.0,trsvcid=4420,src_addr=192.0.2.99"
     );
     assert_eq!(nvme_controllers(&tree.sysfs(), "nqn.x"), Ok(Vec::new()));
+}
+
+#[test]
+fn the_disks_of_an_nvme_subsystem_are_listed_without_their_paths() {
+    let dir = TempDir::new();
+    let tree = Tree::new(dir.dir());
+    let subsystem = tree.nvme_subsystem(0, NQN);
+    tree.nvme_disk(&subsystem, "nvme0n2", NGUID, 2);
+    let controller = tree.nvme_controller(0, NQN, "live");
+    tree.nvme_disk(&controller, "nvme0c0n2", NGUID, 2);
+    tree.nvme_disk(&controller, "nvme0n7", OTHER, 7);
+    let found = nvme_disks(&tree.sysfs(), NQN).unwrap();
+    assert_eq!(found, ["nvme0n2", "nvme0n7"]);
+    assert!(nvme_disks(&tree.sysfs(), "nqn.other").unwrap().is_empty());
+    for wrong in ["nvme9", "nvme0n1", "../nvme0"] {
+        assert!(nvme_rescan(&tree.sysfs(), wrong).is_err());
+    }
 }
 
 #[test]

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use blockio::ErrorKind;
 use blockio::block::{BlockDevice, is_busy};
-use blockio::device::{Sysfs, Uevents, flush_within, holders, is_busy_within};
+use blockio::device::{Sysfs, Uevents, flush_within, holders, is_busy_within, openers};
 use blockio::stream::Cancel;
 use common::{TempDir, noise, run};
 
@@ -143,6 +143,24 @@ fn loop_devices_are_busy_while_somebody_has_them() {
     flush_within(&device.0, PATIENCE, &cancel).unwrap();
     let error = flush_within(&dir.path("missing"), PATIENCE, &cancel).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Absent, "{error}");
+}
+
+#[test]
+#[ignore = "needs root and a loop device"]
+fn loop_programs_that_have_a_device_open_are_named() {
+    let dir = TempDir::new();
+    let (path, _) = image(&dir, MIB);
+    let device = Loop::new(&path, &[]);
+    let mine = format!("open in process {} (", std::process::id());
+    let seen = || {
+        let found = openers(&Sysfs::new("/"), device.name()).unwrap();
+        found.iter().any(|words| words.starts_with(&mine))
+    };
+    assert!(!seen());
+    let open = BlockDevice::open(&device.0).unwrap();
+    assert!(seen());
+    drop(open);
+    assert!(!seen());
 }
 
 #[test]

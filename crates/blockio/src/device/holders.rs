@@ -79,6 +79,14 @@ pub fn holders(sysfs: &Sysfs, device: &str) -> Result<InUse> {
     Ok(found)
 }
 
+/// Number of a disk or partition, by its name or number.
+pub(super) fn devno_of(sysfs: &Sysfs, device: &str) -> Result<Devno> {
+    let name = name_of(sysfs, device)?;
+    let text = sysfs.text(&format!("{BLOCK}/{name}/dev"))?;
+    text.and_then(|text| text.parse().ok())
+        .ok_or_else(|| absent(device))
+}
+
 /// Loop devices in use and the path of what lies behind.
 fn loops(sysfs: &Sysfs) -> Result<Vec<(String, String)>> {
     let mut found = Vec::new();
@@ -92,16 +100,10 @@ fn loops(sysfs: &Sysfs) -> Result<Vec<(String, String)>> {
 }
 
 fn name_of(sysfs: &Sysfs, device: &str) -> Result<String> {
-    let absent = || {
-        Error::new(
-            crate::ErrorKind::Absent,
-            format!("look who uses {device}: there is no such device"),
-        )
-    };
     if let Ok(devno) = device.parse::<Devno>() {
         let path = sysfs.link(&format!("sys/dev/block/{devno}"))?;
         let name = path.as_ref().and_then(|path| path.file_name()?.to_str());
-        return name.map(str::to_owned).ok_or_else(absent);
+        return name.map(str::to_owned).ok_or_else(|| absent(device));
     }
     if device.is_empty() || device.contains('/') || device.starts_with('.') {
         return Err(Error::invalid(format!(
@@ -111,8 +113,15 @@ fn name_of(sysfs: &Sysfs, device: &str) -> Result<String> {
     if sysfs.exists(&format!("{BLOCK}/{device}"))? {
         Ok(device.to_owned())
     } else {
-        Err(absent())
+        Err(absent(device))
     }
+}
+
+fn absent(device: &str) -> Error {
+    Error::new(
+        crate::ErrorKind::Absent,
+        format!("look who uses {device}: there is no such device"),
+    )
 }
 
 fn holder_of(sysfs: &Sysfs, name: String, of: &str) -> Result<Holder> {

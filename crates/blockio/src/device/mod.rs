@@ -13,6 +13,7 @@ mod holders;
 mod iscsi;
 mod mounts;
 mod nvme;
+mod openers;
 mod scsi;
 mod steps;
 mod sweep;
@@ -27,9 +28,15 @@ pub use fc::{FcTarget, fc_targets};
 pub use hctl::Hctl;
 pub use holders::{Holder, InUse, holders};
 pub use iscsi::{IscsiSession, sessions};
-pub use nvme::{NvmeController, NvmeNamespace, NvmePath, nvme_controllers, nvme_namespace};
+pub use nvme::{
+    NvmeController, NvmeNamespace, NvmePath, nvme_controllers, nvme_disks, nvme_namespace,
+    nvme_rescan,
+};
+pub use openers::openers;
 pub use scsi::{ScsiPath, path_at, paths_at, paths_of};
-pub use steps::{delete_within, flush_within, is_busy_within, rescan_within, scan_within};
+pub use steps::{
+    delete_within, flush_within, is_busy_within, nvme_rescan_within, rescan_within, scan_within,
+};
 pub use sysfs::{Devno, Sysfs, Trace};
 pub use uevent::Uevents;
 pub use wait::{FoundPaths, wait_for, wait_paths};

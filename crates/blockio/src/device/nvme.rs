@@ -119,6 +119,50 @@ pub fn nvme_namespace(sysfs: &Sysfs, nqn: &str, wwid: &Wwid) -> Result<Option<Nv
     Ok(single.pop())
 }
 
+/// Names of all disks of a subsystem, never those of single paths.
+///
+/// # Errors
+/// When nothing can be learnt, such as for lack of descriptors.
+pub fn nvme_disks(sysfs: &Sysfs, nqn: &str) -> Result<Vec<String>> {
+    let mut dirs = Vec::new();
+    for subsystem in sysfs.names(SUBSYSTEMS)? {
+        let dir = format!("{SUBSYSTEMS}/{subsystem}");
+        if sysfs.text(&format!("{dir}/subsysnqn"))?.as_deref() == Some(nqn) {
+            dirs.push(dir);
+        }
+    }
+    for controller in nvme_controllers(sysfs, nqn)? {
+        dirs.push(format!("{CONTROLLERS}/{}", controller.name));
+    }
+    let mut found = Vec::new();
+    for dir in dirs {
+        found.extend(sysfs.names(&dir)?.into_iter().filter(|name| is_disk(name)));
+    }
+    found.sort();
+    found.dedup();
+    Ok(found)
+}
+
+/// Makes a controller look for disks and their sizes. It may take long when the other end is silent.
+///
+/// # Errors
+/// `invalid` when this is no name of a controller; `absent` when it is gone.
+pub fn nvme_rescan(sysfs: &Sysfs, name: &str) -> Result<()> {
+    if !is_controller(name) {
+        return Err(Error::invalid(format!(
+            "rescan '{name}': this is no NVMe controller"
+        )));
+    }
+    let file = format!("{CONTROLLERS}/{name}/rescan_controller");
+    if !sysfs.exists(&file)? {
+        return Err(Error::new(
+            ErrorKind::Absent,
+            format!("rescan {name}: there is no such controller; connect the disk again"),
+        ));
+    }
+    sysfs.write(&file, "1")
+}
+
 fn controller(sysfs: &Sysfs, name: &str) -> Result<NvmeController> {
     let text = |file: &str| {
         let text = sysfs.text(&format!("{CONTROLLERS}/{name}/{file}"))?;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::bounded::bounded;
 use super::change::{delete, rescan, scan};
 use super::hctl::Hctl;
+use super::nvme::nvme_rescan;
 use super::sysfs::Sysfs;
 use super::wwid::Wwid;
 use crate::Result;
@@ -54,6 +55,23 @@ pub fn delete_within(
     let what = name(sysfs, &format!("delete {at}"));
     let (sysfs, wwid) = (sysfs.clone(), wwid.clone());
     bounded(&what, timeout, cancel, move || delete(&sysfs, at, &wwid))
+}
+
+/// [`nvme_rescan`] within a time.
+///
+/// # Errors
+/// As [`nvme_rescan`] and [`bounded`].
+pub fn nvme_rescan_within(
+    sysfs: &Sysfs,
+    controller: &str,
+    timeout: Duration,
+    cancel: &Cancel,
+) -> Result<()> {
+    let what = name(sysfs, &format!("rescan {controller}"));
+    let (sysfs, controller) = (sysfs.clone(), controller.to_owned());
+    bounded(&what, timeout, cancel, move || {
+        nvme_rescan(&sysfs, &controller)
+    })
 }
 
 /// [`BlockDevice::flush`] within a time. A multipath map without paths may queue for ever.

@@ -430,3 +430,34 @@ fn millis(timeout: u32) -> Duration {
 fn never() -> Cancel {
     Cancel::default()
 }
+
+/// Who uses a disk (`sdb`), in words: what is made of it, mounts, programs that have it open; empty when nobody does.
+#[napi(ts_return_type = "Promise<Array<string>>")]
+pub fn device_users(env: &Env, root: String, name: String) -> Result<Object<'_>> {
+    promise(env, move || {
+        let sysfs = Sysfs::new(root);
+        let mut by = device::holders(&sysfs, &name)?.by;
+        by.extend(device::openers(&sysfs, &name)?);
+        Ok(by)
+    })
+}
+
+/// Names of all disks of an NVMe subsystem, never those of single paths.
+#[napi(ts_return_type = "Promise<Array<string>>")]
+pub fn nvme_disks(env: &Env, root: String, nqn: String) -> Result<Object<'_>> {
+    promise(env, move || device::nvme_disks(&Sysfs::new(root), &nqn))
+}
+
+/// Makes an NVMe controller (`nvme3`) look for disks and their sizes. `timeout` when it is not done in time.
+#[napi(ts_return_type = "Promise<void>")]
+pub fn nvme_rescan(
+    env: &Env,
+    root: String,
+    controller: String,
+    timeout_ms: u32,
+) -> Result<Object<'_>> {
+    promise(env, move || {
+        let sysfs = Sysfs::new(root);
+        device::nvme_rescan_within(&sysfs, &controller, millis(timeout_ms), &never())
+    })
+}
