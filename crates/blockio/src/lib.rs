@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! Volume streams and the file system services behind them.
 //!
-//! Plain Rust, tested without Node. The feature `addon` adds the N-API surface (`napi.rs`), which only
+//! Plain Rust, tested without Node. The feature `addon` adds the N-API surface (`napi`), which only
 //! converts arguments, calls one function of this crate on a thread of its own, and converts the result.
 //!
 //! Everything here may block for as long as the kernel likes. Streams stop through a [`stream::Cancel`].
