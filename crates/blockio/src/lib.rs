@@ -8,6 +8,7 @@
 
 pub mod error;
 pub mod fs;
+pub mod multipath;
 pub mod stream;
 mod sys;
 
