@@ -10,6 +10,8 @@
     reason = "napi decides how arguments are handed over"
 )]
 
+mod multipath;
+
 use std::any::Any;
 use std::num::NonZeroU64;
 use std::os::fd::{BorrowedFd, OwnedFd};
