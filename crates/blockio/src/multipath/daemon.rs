@@ -84,7 +84,7 @@ impl Reply {
         match self {
             Self::Ok | Self::Text(_) | Self::Delayed => None,
             Self::Off => Some("multipathd is not running"),
-            Self::Busy => Some("multipathd is busy"),
+            Self::Busy => Some("multipathd is busy or does not answer"),
             Self::Blacklisted => Some("the configuration of multipathd excludes it"),
             Self::Denied => Some("multipathd serves only root"),
             Self::InUse => Some("multipathd says that it is in use"),

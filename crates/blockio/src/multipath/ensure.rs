@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use super::names::{check_disk, check_wwid, uuid_of};
-use super::{DAEMON_LIMIT, LOOK_AGAIN, Map, Multipath, Patience, Reply};
+use super::{Daemon, LOOK_AGAIN, Map, Multipath, Patience, Reply};
 use crate::{Error, ErrorKind, Result};
 
 /// The daemon acts by itself on what udev reports, and better knows when; it is told what to do after this.
@@ -148,6 +148,8 @@ impl Attempt<'_> {
             }
             let reply = self.ask(|daemon, patience| daemon.add_path(path, patience))?;
             match self.note(path, &reply)? {
+                // More questions would only keep us from looking.
+                None if reply == Reply::Busy => return Ok(None),
                 Some(Off::Excluded) => excluded += 1,
                 off @ Some(_) => return Ok(off),
                 None => {}
@@ -173,15 +175,14 @@ impl Attempt<'_> {
     }
 
     /// A daemon that goes away is one that does not run, or will again soon.
-    fn ask(
-        &self,
-        command: impl Fn(&super::Daemon, &Patience<'_>) -> Result<Reply>,
-    ) -> Result<Reply> {
-        match command(&self.multipath.daemon, &self.patience.at_most(DAEMON_LIMIT)) {
-            Err(error) if matches!(error.kind(), ErrorKind::Unreachable | ErrorKind::Timeout) => {
+    fn ask(&self, command: impl Fn(&Daemon, &Patience<'_>) -> Result<Reply>) -> Result<Reply> {
+        let patience = Multipath::command_time(self.patience);
+        match command(&self.multipath.daemon, &patience) {
+            Err(error) if error.kind() == ErrorKind::Timeout => Ok(Reply::Busy),
+            Err(error) if error.kind() == ErrorKind::Unreachable => {
                 Ok(Reply::Failed(error.message().to_owned()))
             }
-            other => other,
+            reply => reply,
         }
     }
 

@@ -139,6 +139,11 @@ impl Multipath {
         }
     }
 
+    /// Time for one command: enough is left to do without the daemon.
+    fn command_time<'a>(patience: &Patience<'a>) -> Patience<'a> {
+        patience.at_most(DAEMON_LIMIT.min(patience.left() / 2))
+    }
+
     /// The map as the kernel has it, without the daemon's opinion.
     fn kernel_map(&self, wwid: &str) -> Result<Option<Map>> {
         let found = self.look(&names::uuid_of(wwid))?;

@@ -49,6 +49,14 @@ impl<'a> Patience<'a> {
         }
     }
 
+    /// The same, but until exactly `limit` from now: for what has to be finished also after the deadline.
+    pub(super) fn for_another(self, limit: Duration) -> Self {
+        Self {
+            end: Instant::now() + limit.min(FOREVER),
+            ..self
+        }
+    }
+
     /// Time until the deadline.
     #[must_use]
     pub fn left(&self) -> Duration {
@@ -103,6 +111,12 @@ mod tests {
         let long = Patience::new(Duration::MAX, &cancel);
         assert!(!long.is_over());
         assert!(long.at_most(Duration::ZERO).is_over());
+        assert!(
+            !long
+                .at_most(Duration::ZERO)
+                .for_another(Duration::MAX)
+                .is_over()
+        );
         let short = Patience::new(Duration::from_millis(1), &cancel);
         short.pause(Duration::from_secs(3600)).unwrap();
         assert!(short.at_most(Duration::from_secs(9)).is_over());

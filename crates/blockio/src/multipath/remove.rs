@@ -14,8 +14,7 @@ use super::kernel::Seen;
 use super::names::{check_wwid, uuid_of};
 use super::users::{Census, Users};
 use super::{
-    DAEMON_LIMIT, LOOK_AGAIN, Map, MapPath, MapperDevice, Multipath, Patience, Reply, aside, flush,
-    lacks_mapper,
+    LOOK_AGAIN, Map, MapPath, MapperDevice, Multipath, Patience, Reply, aside, flush, lacks_mapper,
 };
 use crate::{Error, ErrorKind, Result};
 
@@ -107,7 +106,7 @@ impl Removal<'_> {
             self.disks
                 .extend(seen.slaves.iter().map(|slave| slave.name.clone()));
             if self.patience.is_over() {
-                return Err(self.overdue());
+                return Err(self.overdue(&seen));
             }
             self.step(&seen, mapper.as_ref())?;
         }
@@ -126,7 +125,7 @@ impl Removal<'_> {
             return Ok(None);
         }
         self.forget_paths()?;
-        let settle = self.patience.at_most(SETTLE);
+        let settle = self.patience.for_another(SETTLE);
         loop {
             if let Some(found) = self.everywhere()? {
                 "it was made anew".clone_into(&mut self.problem);
@@ -198,6 +197,10 @@ impl Removal<'_> {
         if since.elapsed() < GRACE && !self.patience.is_over() {
             return Ok(());
         }
+        Err(self.opened(seen))
+    }
+
+    fn opened(&self, seen: &Seen) -> Error {
         let partitions = self.census.partition_devices(&seen.device, &self.uuid);
         let mut devices = vec![seen.device.as_str()];
         devices.extend(partitions.iter().map(String::as_str));
@@ -205,7 +208,7 @@ impl Removal<'_> {
         if users.is_empty() {
             users.push("something has it open".to_owned());
         }
-        Err(self.busy(&users))
+        self.busy(&users)
     }
 
     fn flush(&mut self, seen: &Seen, node: &Path) -> Result<()> {
@@ -261,7 +264,7 @@ impl Removal<'_> {
         if self.failures >= FAILURES {
             return Ok(false);
         }
-        let patience = self.patience.at_most(DAEMON_LIMIT);
+        let patience = Multipath::command_time(self.patience);
         let reply = match self.multipath.daemon.del_map(&seen.name, &patience) {
             Ok(reply) => reply,
             Err(error) if error.is_cancelled() => return Err(error),
@@ -328,7 +331,8 @@ impl Removal<'_> {
     }
 
     fn forget_paths(&self) -> Result<()> {
-        let patience = self.patience.at_most(FORGET_LIMIT);
+        let limit = self.patience.left().clamp(SETTLE, FORGET_LIMIT);
+        let patience = self.patience.for_another(limit);
         for disk in &self.disks {
             match self.multipath.daemon.del_path(disk, &patience) {
                 Ok(Reply::Off) => return Ok(()),
@@ -369,7 +373,10 @@ impl Removal<'_> {
         )
     }
 
-    fn overdue(&self) -> Error {
+    fn overdue(&self, seen: &Seen) -> Error {
+        if self.open_since.is_some() {
+            return self.opened(seen);
+        }
         let problem = if self.problem.is_empty() {
             "it is still there"
         } else {

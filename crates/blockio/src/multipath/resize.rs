@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use super::names::check_wwid;
-use super::{DAEMON_LIMIT, LOOK_AGAIN, Map, Multipath, Patience, Reply};
+use super::{LOOK_AGAIN, Map, Multipath, Patience, Reply};
 use crate::{Error, ErrorKind, Result};
 
 /// Pause before the daemon is told again; it refuses while udev has not finished with a map.
@@ -60,7 +60,7 @@ impl Multipath {
     fn tell_size(&self, map: &Map, patience: &Patience<'_>) -> Result<String> {
         let reply = match self
             .daemon
-            .resize_map(&map.name, &patience.at_most(DAEMON_LIMIT))
+            .resize_map(&map.name, &Self::command_time(patience))
         {
             Err(error) if error.kind() == ErrorKind::Timeout => {
                 return Ok(error.message().to_owned());
