@@ -10,6 +10,7 @@ pub mod block;
 pub mod device;
 pub mod error;
 pub mod fs;
+pub mod multipath;
 pub mod stream;
 mod sys;
 

@@ -56,8 +56,6 @@ export interface NvmeController {
 /** A namespace under native multipath: `/dev/NAME` stands for all its paths. */
 export interface NvmeNamespace {
   readonly name: string;
-  /** 32 hexadecimal digits. */
-  readonly nguid?: string;
   /** Bytes. */
   readonly size: bigint;
 }
@@ -92,7 +90,9 @@ export interface DeviceLayer {
   /** Where the port of that name (WWPN) is seen. */
   fcTargets(root: string, wwpn: string): Promise<FcTarget[]>;
   nvmeControllers(root: string, nqn: string): Promise<NvmeController[]>;
-  nvmeNamespaces(root: string, nqn: string): Promise<NvmeNamespace[]>;
+  /** Names of all disks of a subsystem that this node sees. */
+  nvmeDisks(root: string, nqn: string): Promise<string[]>;
+  nvmeNamespace(root: string, nqn: string, nguid: string): Promise<NvmeNamespace | undefined>;
   /** Makes a controller look for namespaces and their sizes. */
   nvmeRescan(root: string, controller: string, timeoutMs: number): Promise<void>;
   scanLun(root: string, hctl: Hctl, timeoutMs: number): Promise<void>;
@@ -105,14 +105,17 @@ export interface DeviceLayer {
   /** `off`: not running, or not wanted. `silent`: it does not answer. */
   multipathStatus(timeoutMs: number): Promise<"running" | "off" | "silent">;
   multipathMap(root: string, wwid: string): Promise<MultipathMap | undefined>;
-  /** Waits until the map has `wanted` usable paths, or for as long as there is time; at least one. */
+  /**
+   * Waits until the map has all `paths`, `wanted` of them usable; less is accepted when there is no more to expect. Without
+   * map: multipathd does not run, or its configuration excludes the disk.
+   */
   multipathEnsure(
     root: string,
     wwid: string,
     paths: readonly string[],
     wanted: number,
     timeoutMs: number,
-  ): Stoppable<MultipathMap>;
+  ): Stoppable<{ readonly map?: MultipathMap | undefined; readonly missing: readonly string[] }>;
   multipathResize(root: string, wwid: string, size: bigint, timeoutMs: number): Promise<void>;
   /** Throws `busy`, naming the users. */
   multipathRemove(root: string, wwid: string, timeoutMs: number): Promise<void>;

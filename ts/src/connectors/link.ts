@@ -3,6 +3,11 @@ import { lstat, mkdir, readdir, readlink, rename, rm, rmdir, symlink } from "nod
 import { dirname, join } from "node:path";
 import { codeOf } from "../common/errors.js";
 
+/** Where all links are: `STOREID/VOLNAME`, or `STOREID/VOLNAME@SNAPSHOT`. */
+export function linkDirectory(): string {
+  return join(process.env["PVE_BLOCKIO_RUN"] ?? "/run/pve-blockio", "dev");
+}
+
 /** Points the link of a volume at its device, at once also when it points elsewhere. */
 export async function setLink(link: string, device: string): Promise<void> {
   if ((await linkTarget(link)) === device) return;

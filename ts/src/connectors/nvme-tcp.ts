@@ -76,7 +76,7 @@ export class NvmeTcpConnector implements Connector {
   released(ctx: Context, connection: Connection): Promise<void> {
     return this.#locked(ctx, connection, async ({ nqn }) => {
       if ((await this.layer.nvmeControllers(this.root, nqn)).length === 0) return;
-      for (const { name } of await this.layer.nvmeNamespaces(this.root, nqn)) {
+      for (const name of await this.layer.nvmeDisks(this.root, nqn)) {
         if ((await linksTo(this.links, `/dev/${name}`)).length > 0) return;
         if ((await this.layer.deviceUsers(this.root, name)).length > 0) return;
       }
@@ -154,9 +154,8 @@ export class NvmeTcpConnector implements Connector {
     }
   }
 
-  async #namespace({ nqn, nguid }: Nvme): Promise<NvmeNamespace | undefined> {
-    const wanted = nguid.toLowerCase().replaceAll("-", "");
-    return (await this.layer.nvmeNamespaces(this.root, nqn)).find((one) => one.nguid === wanted);
+  #namespace({ nqn, nguid }: Nvme): Promise<NvmeNamespace | undefined> {
+    return this.layer.nvmeNamespace(this.root, nqn, nguid);
   }
 
   async #nvme(ctx: Context, limitMs: number, args: readonly string[]): Promise<Finished> {

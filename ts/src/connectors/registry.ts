@@ -1,18 +1,28 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import type { Connection } from "../arrays/contract.js";
-import { fail } from "../common/errors.js";
 import type { Connector } from "./connector.js";
 import { deviceConnector } from "./device.js";
+import { FcConnector } from "./fc.js";
 import { fileConnector } from "./file.js";
+import { IscsiConnector } from "./iscsi.js";
+import { linkDirectory } from "./link.js";
+import { nativeLayer } from "./native-layer.js";
+import { NvmeTcpConnector } from "./nvme-tcp.js";
 
-const connectors: Partial<Record<Connection["kind"], Connector>> = {
-  file: fileConnector,
-  device: deviceConnector,
+const makers: Record<Connection["kind"], () => Connector> = {
+  file: () => fileConnector,
+  device: () => deviceConnector,
+  iscsi: () => new IscsiConnector(nativeLayer()),
+  "nvme-tcp": () => new NvmeTcpConnector(nativeLayer(), linkDirectory()),
+  fc: () => new FcConnector(nativeLayer()),
 };
 
-/** Throws `unsupported` for a kind that this build cannot connect. */
+/** One of each kind for the whole process: they keep calls for one target or disk apart. */
+const connectors = new Map<Connection["kind"], Connector>();
+
+/** The connector of a kind. */
 export function connectorFor(kind: Connection["kind"]): Connector {
-  const connector = connectors[kind];
-  if (!connector) throw fail("unsupported", `no connector for '${kind}' in this version of pve-blockio`);
-  return connector;
+  const known = connectors.get(kind) ?? makers[kind]();
+  connectors.set(kind, known);
+  return known;
 }

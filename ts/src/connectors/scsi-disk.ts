@@ -58,14 +58,14 @@ export class ScsiDisk {
         `${this.what}: multipathd does not answer; look at systemctl status multipathd`,
       );
     }
-    const [first] = found.there;
-    if (status === "off" && first) return `/dev/${first.name}`;
     const names = found.there.map(({ name }) => name);
-    const map = await stopped(
-      ctx,
-      this.layer.multipathEnsure(this.root, this.wwid, names, names.length, limits.map),
-    );
-    return `/dev/mapper/${map.name}`;
+    if (status === "running") {
+      const ensure = this.layer.multipathEnsure(this.root, this.wwid, names, names.length, limits.map);
+      const { map, missing } = await stopped(ctx, ensure);
+      if (missing.length > 0) ctx.log.warn("paths are not in the map", { wwid: this.wwid, missing });
+      if (map) return `/dev/mapper/${map.name}`;
+    }
+    return `/dev/${names[0]}`;
   }
 
   /** Every path of the disk, from wherever. */

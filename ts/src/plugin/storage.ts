@@ -7,6 +7,7 @@ import { codeOf, fail } from "../common/errors.js";
 import { Gate } from "../common/gate.js";
 import { KeyedLocks } from "../common/locks.js";
 import type { Bytes } from "../common/size.js";
+import { linkDirectory } from "../connectors/link.js";
 import { connectorFor } from "../connectors/registry.js";
 import { RequestJournal } from "./journal.js";
 import { VolumeNames } from "./volname.js";
@@ -91,7 +92,7 @@ export class Storage {
 
   #link(ref: VolumeRef, snapshot: string | undefined): string {
     const name = snapshot === undefined ? ref.volname : `${ref.volname}@${snapshot}`;
-    return join(process.env["PVE_BLOCKIO_RUN"] ?? "/run/pve-blockio", "dev", this.storeid, name);
+    return join(linkDirectory(), this.storeid, name);
   }
 }
 

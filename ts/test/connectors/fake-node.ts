@@ -97,7 +97,7 @@ export class FakeNode implements DeviceLayer {
   /** By port name. */
   readonly fabric = new Map<string, FcTarget[]>();
   /** By subsystem; seen while there is a connection, after a rescan where `hidden` says so. */
-  readonly namespaces = new Map<string, (NvmeNamespace & { hidden?: boolean })[]>();
+  readonly namespaces = new Map<string, (NvmeNamespace & { nguid: string; hidden?: boolean })[]>();
   #next = 0;
 
   private constructor(readonly root: string) {}
@@ -167,9 +167,17 @@ export class FakeNode implements DeviceLayer {
     });
   }
 
-  async nvmeNamespaces(root: string, nqn: string): Promise<NvmeNamespace[]> {
-    if ((await this.nvmeControllers(root, nqn)).length === 0) return [];
+  async #seen(nqn: string) {
+    if ((await this.nvmeControllers("", nqn)).length === 0) return [];
     return (this.namespaces.get(nqn) ?? []).filter(({ hidden }) => !hidden);
+  }
+
+  async nvmeDisks(_root: string, nqn: string): Promise<string[]> {
+    return (await this.#seen(nqn)).map(({ name }) => name);
+  }
+
+  async nvmeNamespace(_root: string, nqn: string, nguid: string): Promise<NvmeNamespace | undefined> {
+    return (await this.#seen(nqn)).find((one) => one.nguid === nguid.toLowerCase());
   }
 
   async nvmeRescan(_root: string, controller: string): Promise<void> {
@@ -234,12 +242,12 @@ export class FakeNode implements DeviceLayer {
     return this.maps.get(wwid);
   }
 
-  multipathEnsure(_root: string, wwid: string, paths: readonly string[]): Stoppable<MultipathMap> {
+  multipathEnsure(_root: string, wwid: string, paths: readonly string[]) {
     const size = this.devices.find((device) => device.wwid === wwid)?.size ?? 0n;
     const members = paths.map((name) => ({ name, usable: true }));
     const map = { name: wwid, node: `dm-${this.maps.size}`, wwid, size, paths: members };
     this.maps.set(wwid, map);
-    return stoppable(map);
+    return stoppable({ map, missing: [] });
   }
 
   async multipathResize(_root: string, wwid: string, size: bigint): Promise<void> {

@@ -11,6 +11,7 @@
 )]
 
 mod device;
+mod multipath;
 
 use std::any::Any;
 use std::num::NonZeroU64;
