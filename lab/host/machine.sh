@@ -4,7 +4,7 @@
 #
 # One of the folders, the control folder, is made for each run. In it are
 #   written here:  argv, environment (items end with NUL), folder (to start in), mounts
-#   by the VM:     stdout, stderr, ready (when the command starts), status (its exit status, once all is written)
+#   by the VM:     stdout, stderr, ready (when the command starts), status (its exit status, once all is written: the VM's work is done)
 
 VM='' READERS=()
 
@@ -38,6 +38,7 @@ machine_end() {
 # There is nothing in the VM to be saved, and what starts User-mode Linux heeds no milder signal.
 machine_kill() {
     [ -n "$VM" ] || return 0
+    # Bash remembers a child that has ended until it is waited for: the number is still its own.
     kill -KILL "$VM" 2>/dev/null || :
     wait "$VM" 2>/dev/null || :
     VM=
@@ -93,7 +94,9 @@ machine_wait() { # TIMEOUT: returns the command's exit status
     local started ready='' problem=''
     started=$(now)
     while kill -0 "$VM" 2>/dev/null; do
-        if [ -n "$ready" ]; then
+        if [ -e "$RUN/control/status" ]; then
+            break
+        elif [ -n "$ready" ]; then
             over "$ready" "$1" && problem="the command took longer than $1 s" && break
         elif [ -e "$RUN/control/ready" ]; then
             ready=$(now)
@@ -104,12 +107,7 @@ machine_wait() { # TIMEOUT: returns the command's exit status
         fi
         sleep 0.1
     done
-    if [ -n "$problem" ]; then
-        machine_kill
-    else
-        wait "$VM" 2>/dev/null || :
-        VM=
-    fi
+    machine_kill
     wait "${READERS[@]}" 2>/dev/null || :
     if [ -z "$problem" ] && [ -e "$RUN/control/status" ]; then
         note "the command took $(since "$ready") s"
@@ -128,6 +126,6 @@ machine_last_words() {
     for file in emulator console; do
         [ -s "$RUN/$file" ] || continue
         log "the end of $file:"
-        tail -n 20 "$RUN/$file" | tr -d '\r\033' | sed 's/^/    /' >&2
+        tail -n 40 "$RUN/$file" | tr -d '\r\033' | sed 's/^/    /' >&2
     done
 }

@@ -59,5 +59,6 @@ remove_disks() { # VOLUME: takes its paths off the node, as has to be done befor
 
 size_is() { # DEVICE MIB
     local size
-    size=$(blockdev --getsize64 "$1") && [ "$size" = $(($2 << 20)) ] || { echo "$size bytes"; return 1; }
+    size=$(blockdev --getsize64 "$1") || return
+    [ "$size" = $(($2 << 20)) ] || { echo "$size bytes"; return 1; }
 }

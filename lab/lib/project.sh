@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154 # lib and project are test.sh's
 # SPDX-License-Identifier: AGPL-3.0-or-later
 # The built project in the VM: its service, its Perl plugin, its addon. A storage is STOREID and SCFG, the section of
 # storage.cfg in JSON; a test sets both.

@@ -27,5 +27,5 @@ nothing_left() { # NAME: on the node, that is; the array may still export what i
 
 nothing_is_left() {
     udevadm settle
-    lab-state --left
+    timeout "$(scaled 20)" lab-state --left
 }

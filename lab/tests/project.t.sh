@@ -16,7 +16,7 @@ fails 'its errors have codes' '^absent: ' addon 'native.blockSize(args[0])' /dev
 ok 'a file system on the map' mkfs.xfs -q "$(map_of t-0)"
 mkdir /tmp/mnt
 must 'mounted' mount "$(map_of t-0)" /tmp/mnt
-SCFG='{"type":"blockio","path":"/tmp/mnt/store","content":{"images":1}}'
+export SCFG='{"type":"blockio","path":"/tmp/mnt/store","content":{"images":1}}'
 must 'the service starts' service_start
 like 'it answers' "$(ask ping)" '"protocol":'
 ok 'the storage is activated' plugin '$class->activate_storage($storeid, $scfg, {}); undef'
