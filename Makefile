@@ -2,6 +2,7 @@
 #
 # make demo     show what it does, on files and loop devices of this machine
 # make test     build and test everything (TIER=1: only the fast suites; ONLY="ava perl": only these)
+# make lab      only the tests with real sessions and devices, in a virtual machine (LAB_ENGINE=qemu or uml)
 # make install  DESTDIR= PREFIX=/usr
 #
 # As root on Debian 12 or 13, packages that are missing are installed; as anybody else they are named.
@@ -9,7 +10,7 @@
 .SUFFIXES:
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: all setup setup-build setup-run setup-lint build test demo bench lint format clean distclean install uninstall
+.PHONY: all setup setup-build setup-run setup-lint build test lab demo bench lint format clean distclean install uninstall
 
 # A private Node (Debian 12) and a compiler from rustup come before the system's.
 export PATH := $(CURDIR)/.tools/bin:$(HOME)/.cargo/bin:$(PATH)
@@ -63,6 +64,9 @@ dist/manifest.json: build/.tsc $(BUNDLE_TOOLS)
 
 test: setup build
 	@node tools/run-tests/main.mjs
+
+lab: setup-build build
+	@ONLY="lab-selftest lab" node tools/run-tests/main.mjs
 
 demo: setup-build setup-run build
 	@tools/demo.sh

@@ -72,8 +72,8 @@ perl_critic() {
 # Notes (quoting style, code for another shell in quotes) are only asked of what people run, not of the tests.
 shell_check() {
     status=0
-    shell_files | grep -v '^tests/' | tr '\n' '\0' | xargs -0 shellcheck || status=1
-    shell_files | grep '^tests/' | tr '\n' '\0' | xargs -0 -r -n 4 -P "$(nproc)" shellcheck --severity=warning || status=1
+    shell_files | grep -vE '^(lab/)?tests/' | tr '\n' '\0' | xargs -0 shellcheck || status=1
+    shell_files | grep -E '^(lab/)?tests/' | tr '\n' '\0' | xargs -0 -r -n 4 -P "$(nproc)" shellcheck --severity=warning || status=1
     return $status
 }
 

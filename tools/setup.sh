@@ -4,10 +4,11 @@
 # Makes a Debian 12 or 13 machine ready: root gets missing packages installed, everybody else is told which
 # ones to install. A second run installs nothing and takes a fraction of a second.
 #
-# usage: tools/setup.sh PART...      PART: build, run, lint
+# usage: tools/setup.sh PART...      PART: build, run, lint, lab, lab-qemu
 #   build  Rust compiler, Node, the npm packages of package-lock.json
 #   run    what the demo and the tests call: Perl modules, file system tools
 #   lint   formatters and linters
+#   lab    what makes the image of the lab's virtual machine; lab-qemu: what runs it as a full machine
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -18,6 +19,8 @@ NPM_PRIVATE=10.9.9    # Debian 12's npm only runs in Debian 12's Node
 
 RUN_PACKAGES="perl libjson-perl libjson-xs-perl mount util-linux e2fsprogs fuse2fs xfsprogs btrfs-progs acl attr procps"
 LINT_PACKAGES="libperl-critic-perl perltidy shellcheck"
+LAB_PACKAGES="mmdebstrap kmod cpio xz-utils zstd e2fsprogs"
+LAB_USER_PACKAGES="fakeroot uidmap" # for images that are not made by root
 
 missing=             # packages to install
 log=.tools/setup.log
@@ -162,7 +165,13 @@ for part in "$@"; do
         build) building=1; want_rust; want_node ;;
         run) want_packages "$RUN_PACKAGES" ;;
         lint) want_packages "$LINT_PACKAGES"; want_rust_linters ;;
-        *) die "unknown part '$part', known: build run lint" ;;
+        lab)
+            want_packages "$LAB_PACKAGES"
+            is_root || want_packages "$LAB_USER_PACKAGES"
+            ;;
+        # A node of Proxmox VE has a QEMU of its own.
+        lab-qemu) command -v qemu-system-x86_64 >/dev/null || want_packages qemu-system-x86 ;;
+        *) die "unknown part '$part', known: build run lint lab lab-qemu" ;;
     esac
 done
 install_missing

@@ -88,5 +88,14 @@ export function allSuites() {
     avaSuite("conformance", 2, "build/test/conformance/**/*.test.js"),
     ...(hasRootTests() ? [rootTests] : []),
     ...scriptSuites(),
+    // Last, as they take longest and build on all that the others prove.
+    {
+      name: "lab-selftest",
+      tier: 3,
+      command: ["lab/selftest"],
+      read: fromLastLine,
+      onlyFailuresCount: true,
+    },
+    { name: "lab", tier: 3, command: ["lab/test"], read: fromLastLine },
   ];
 }
