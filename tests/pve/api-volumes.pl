@@ -53,7 +53,10 @@ like($info[2], qr/^\d+\z/, 'volume_size_info: used is a number');
 is($info[3], undef, 'volume_size_info: no parent');
 clean(\@info, 'volume_size_info');
 my $absent = asked("sub:100/vm-100-disk-99.$fmt");
-is(eval { PVE::Storage::volume_size_info($cfg, $absent, 5) }, undef, 'the size of an absent volume is undefined, not 0');
+is(
+    eval { PVE::Storage::volume_size_info($cfg, $absent, 5) }, undef,
+    'the size of an absent volume is undefined, not 0'
+);
 
 # --- path and names
 my ($path, $owner, $vtype) = PVE::Storage::path($cfg, $volid);
@@ -78,7 +81,7 @@ for my $bad (
     'a/vm-100-disk-0.raw'
 ) {
     next if !$can{OURS} && $bad =~ /\n|\.\./;
-    next if !$can{CAN_NAMES} && $bad eq 'vm-100-disk-0.raw'; # understood: the volume with these tags
+    next if !$can{CAN_NAMES} && $bad eq 'vm-100-disk-0.raw'; # the volume with these tags
     my $shown = $bad =~ s/\n/\\n/r;
     dies(sub { $class->parse_volname($bad) }, qr/./, "parse_volname refuses '$shown'");
 }

@@ -72,7 +72,7 @@ sp_stop() { # with its loop devices, without which its file system cannot be unm
     kill -KILL "$SP_PID" 2>/dev/null
 }
 
-sp_ask() { curl -s --max-time 20 "${SP_URL%/}/sim/$1"; }
+sp_ask() { curl -s --max-time 20 "${@:2}" "${SP_URL%/}/sim/$1"; } # REQUEST [CURL_OPTION...]
 
 sp_objects() { # what there is in the cluster, in words
     sp_ask state | jq -r '.objects[] | select(.deleted | not) |

@@ -43,8 +43,8 @@ fill() { # VOLID FILE: make the volume hold the file
     with_volume pve1 "$1" qemu-img convert -n -f raw -O "$(format_of "$1")" "$2" {}
 }
 
-same() { # VOLID FILE: equal content, the longer one padded with zeros
-    with_volume pve1 "$1" qemu-img compare -f "$(format_of "$1")" -F raw {} "$2"
+same() { # VOLID FILE [NODE]: equal content, the longer one padded with zeros
+    with_volume "${3:-pve1}" "$1" qemu-img compare -f "$(format_of "$1")" -F raw {} "$2"
 }
 
 write_mark() { # VOLID BYTE [OFFSET]: 64 KiB of that byte
