@@ -79,6 +79,8 @@ sp_objects() { # what there is in the cluster, in words
         [.kind, .globalId, (.tags | to_entries | map(select(.key != "pve-blockio-request") | "\(.key)=\(.value)") | .[])] | join(" ")' | sort
 }
 
+sp_holders() { sp_ask state | jq -r '.attachments[].client' | sort -u | paste -sd' '; } # clients that have anything attached
+
 sp_kib() { # VOLID: what its file takes
     local gid=${1##*-sp-}
     du -k "$STORE/sub/data/storpool-$(sp_ask state | jq --arg gid "${gid%.raw}" '.objects[] | select(.globalId == $gid) | .id').raw" |
