@@ -15,12 +15,14 @@ ok 'start' on1 qm start 100
 must 'a volume' on1 pvesm alloc sub 101 vm-101-disk-0.raw 4M
 other=$(volid sub:101/vm-101-disk-0.raw)
 everything=$(left_over)
-# PVE's commands take their time to load, more so on a busy machine
-start=$EPOCHREALTIME
-on1 pvesm apiinfo >/dev/null
-limit=$(awk -v t="$(since "$start")" 'BEGIN { print 5 + 2 * t }')
+measure() { # PVE's commands take their time to load, more so on a busy machine
+    local start=$EPOCHREALTIME
+    on1 pvesm apiinfo >/dev/null
+    limit=$(awk -v t="$(since "$start")" 'BEGIN { print 5 + 2 * t }')
+}
 
 without() { # TEXT REGEX: what holds whenever the service does not answer, or its array does not
+    measure
     within "$limit" "$1: status ends in time" on1 pvesm status
     like "$1: others are shown" "$OUT" 'plain +dir +active'
     like "$1: ours is not active" "$OUT" "sub +$TYPE +inactive"
@@ -91,12 +93,14 @@ settled() { # VOLUME ID: the command before either did all of it or nothing
 # what takes its time in an allocation
 if [ "$SUBJECT" = storpool ]; then
     slow=1G after=3
-    slow_down() { sp_ask faults --json '{"inject":[{"kind":"delay","on":"VolumeCreate","ms":5000}]}'; }
+    slow_down() { # KIND: `silent` makes the volume and says nothing, `delay` takes its time first
+        sp_ask faults --json "{\"inject\":[{\"kind\":\"$1\",\"on\":\"VolumeCreate\",\"ms\":5000}]}"
+    }
 else
     slow=1500M after=1
     slow_down() { on1 pvesm set sub --preallocation full; }
 fi
-ok 'allocations take long from now on' slow_down
+ok 'allocations take long from now on' slow_down silent
 restart_soon $after
 run on1 pvesm alloc sub 105 vm-105-disk-0.raw $slow
 wait
@@ -105,7 +109,7 @@ settled sub:105/vm-105-disk-0.raw 'service killed in an allocation'
 ok 'repeated' on1 pvesm alloc sub 105 vm-105-disk-0.raw 100M
 ok 'and removed' on1 pvesm free "$(volid sub:105/vm-105-disk-0.raw)"
 
-ok 'they take long' slow_down
+ok 'they take long' slow_down delay
 (LIMIT=$after on1 pvesm alloc sub 105 vm-105-disk-0.raw $slow) >>"$LOG" 2>&1
 settled sub:105/vm-105-disk-0.raw 'command killed in an allocation'
 if [ "$SUBJECT" = storpool ]; then
@@ -169,14 +173,13 @@ if [ "$SUBJECT" = storpool ]; then
     recovered 'the right template'
 
     kill -STOP "$SP_PID"
-    ok 'a guest stops while the cluster hangs' on1 qm stop 100
+    LIMIT=300 ok 'a guest stops while the cluster hangs' on1 qm stop 100 # though it waits for the detaching
     kill -CONT "$SP_PID"
     is 'it is stopped' "$(vm_status 100)" stopped
     ok 'it starts again' on1 qm start 100
     ok 'it runs' guest_alive 100
     ok 'it stops' stop_vm 100
-    read -r starts _ missing <<<"$(tracks "$disk")"
-    is 'it has lost nothing' "$starts $missing" '3 0'
+    is 'its third start, on the very disk' "$(tracks "$disk" | cut -d' ' -f1)" 3
     ok 'destroy' on1 qm destroy 100
     ok 'free' on1 pvesm free "$other"
     nothing_left
