@@ -112,12 +112,13 @@ for name in AaaFirst ZzzLast; do
 done
 on1 mv "$manifest.good" "$manifest"
 
-# --- a manifest that is no manifest: one line, and no storage but ours is hurt
+# --- a manifest that is no manifest: one line for each of our types, and no storage but ours is hurt
+ours=$(on1 sh -c "grep -l Blockio::Base $custom/*Plugin.pm | wc -l")
 hurt() { # TEXT REGEX
     local said
     said=$(warnings on1 perl -e "$types")
-    is "$1: one line" "$(grep -c . <<<"$said")" 1
-    like "$1: that says why" "$said" "$2"
+    is "$1: one line for each type" "$(grep -c . <<<"$said")" "$ours"
+    is "$1: each says why" "$(grep -ciE "$2" <<<"$said")" "$ours"
     like "$1: and what not to do" "$said" 'before any change to the storage configuration'
     unlike "$1: the type is not there" "$(on1 perl -e "$types" 2>/dev/null)" "$TYPE"
     ok "$1: pvesm status" on1 pvesm status
@@ -131,7 +132,7 @@ hurt 'half a manifest' 'not valid JSON'
 on1 sh -c "sed 's/\"version\": 1/\"version\": 7/' $manifest.good >$manifest"
 hurt 'a manifest of another version' 'version'
 on1 sh -c "echo '{\"version\":1,\"api\":{\"min\":11,\"max\":15},\"types\":{}}' >$manifest"
-hurt 'a manifest without the type' "$TYPE"
+hurt 'a manifest without the types' 'blockio|storpool'
 on1 mv "$manifest.good" "$manifest"
 still_works 'repaired'
 is 'and silent' "$(warnings on1 pvesm status)" ''

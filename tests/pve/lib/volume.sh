@@ -10,7 +10,8 @@ with_volume() { # NODE VOLID COMMAND...
     local node=$1 path word words=()
     if [ "$SUBJECT" = storpool ]; then
         on "$node" perl -e 'use PVE::Storage;
-            my ($volid, @command) = @ARGV;
+            $ENV{PATH} = "/usr/sbin:/usr/bin:/sbin:/bin"; # in taint mode only what the plugin says has to be clean
+            my ($volid, @command) = map { /^(.*)$/s } @ARGV;
             my $config = PVE::Storage::config();
             my $path = PVE::Storage::path($config, $volid);
             my $active = -e $path;
