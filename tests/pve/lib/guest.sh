@@ -38,7 +38,7 @@ tracks() { # VOLID [NODE]
 # Is the guest writing? Asked of QEMU, as the image of a running VM need not be complete.
 guest_alive() { # VMID [DEVICE [NODE]]
     on "${3:-pve1}" perl -e 'use PVE::QemuServer::Monitor qw(mon_cmd);
-        my ($vmid, $device) = @ARGV;
+        my ($vmid, $device) = map { /^(.*)$/s } @ARGV; # nothing of ours, in taint mode
         my $writes = sub {
             my ($disk) = grep { ($_->{qdev} // "") =~ m!(^|/)$device(/|\z)! } @{ mon_cmd($vmid, "query-blockstats") };
             return $disk->{stats}->{wr_operations};
@@ -69,6 +69,6 @@ stop_vm() { # VMID [NODE]
 vm_status() { on "${2:-pve1}" qm status "$1" | sed 's/status: //'; }
 
 qmp() { # VMID COMMAND [ARGUMENT VALUE...]: the answer as JSON
-    on1 perl -e 'use PVE::QemuServer::Monitor qw(mon_cmd); use JSON; my ($vmid, $command, %args) = @ARGV;
+    on1 perl -e 'use PVE::QemuServer::Monitor qw(mon_cmd); use JSON; my ($vmid, $command, %args) = map { /^(.*)$/s } @ARGV;
         print JSON->new->canonical->allow_nonref->encode(mon_cmd($vmid, $command, %args)), "\n"' "$@"
 }
