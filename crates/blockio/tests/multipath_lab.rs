@@ -297,7 +297,7 @@ fn a_dead_map_goes_without_hanging() {
 #[test]
 #[ignore = "needs the lab"]
 fn a_map_whose_array_is_lost_goes_once_the_kernel_gives_its_paths_up() {
-    let lab = Lab::new(" find_multipaths strict\n no_path_retry queue\n polling_interval 600\n");
+    let lab = Lab::new(" find_multipaths strict\n no_path_retry queue");
     let map = lab.ensure();
     Lab::dd(&map);
     for session in shell("ls /sys/class/iscsi_session").lines() {
@@ -307,8 +307,15 @@ fn a_map_whose_array_is_lost_goes_once_the_kernel_gives_its_paths_up() {
         )
         .unwrap();
     }
-    shell("lab-san fabric a down; lab-san fabric b down");
+    shell("udevadm settle; lab-san fabric a down; lab-san fabric b down");
+    // As udev does with each device that changes. It waits for a path, with the map open.
+    shell("echo 3 > /proc/sys/vm/drop_caches");
+    let node = format!("/dev/mapper/{}", map.name);
+    let mut prober = Command::new("blkid").args(["-p", &node]).spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(lab.map().unwrap().open_count, Some(1));
     let removed = lab.remove().unwrap();
+    assert!(!prober.wait().unwrap().success());
     assert!(removed.found);
     assert_eq!(lab.map(), None);
 }
