@@ -113,11 +113,46 @@ fn a_partition_in_use_is_in_the_way_and_an_unused_one_goes_too() {
 fn a_process_that_keeps_it_open_is_named() {
     let node = with_map();
     let daemon = obedient(&node);
+    opener(&node, "kvm");
+    assert_refused(&node, &daemon, "process kvm (4711)");
+}
+
+/// A process that has the map open.
+fn opener(node: &Node, name: &str) {
     node.mapper(UUID, |device| device.open_count = 1);
     fs::create_dir_all(node.path("proc/4711/fd")).unwrap();
-    fs::write(node.path("proc/4711/comm"), "kvm\n").unwrap();
+    fs::write(node.path("proc/4711/comm"), format!("{name}\n")).unwrap();
     symlink("/dev/dm-3", node.path("proc/4711/fd/9")).unwrap();
-    assert_refused(&node, &daemon, "process kvm (4711)");
+}
+
+#[test]
+fn who_only_looks_must_not_wait_for_a_path_that_will_not_come() {
+    for (name, opened, released) in [
+        ("(udev-worker)", 1, true),
+        ("kvm", 1, false),
+        ("blkid", 2, false),
+    ] {
+        let node = with_map();
+        let _daemon = obedient(&node);
+        opener(&node, name);
+        node.mapper(UUID, |device| {
+            device.open_count = opened;
+            device.paths.iter_mut().for_each(|path| path.1 = false);
+        });
+        // It gets its error, and closes the map.
+        let closer = node.clone();
+        let wake = move |pause: Duration| {
+            std::thread::sleep(pause);
+            if closer.calls() == ["queueing false"] && closer.has_map() {
+                closer.mapper(UUID, |device| device.open_count = 0);
+            }
+        };
+        let removed = within(millis(1500), |patience| {
+            node.multipath().remove_map(WWID, &patience.woken_by(&wake))
+        });
+        assert_eq!(removed == DONE, released, "{name}: {removed:?}");
+        assert_eq!(node.calls().is_empty(), !released, "{name}");
+    }
 }
 
 #[test]
