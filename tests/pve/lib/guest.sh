@@ -57,7 +57,9 @@ live_mark() { # VMID DEVICE BYTE: 64 KiB of that byte at 1 MiB, through the runn
     qmp "$1" human-monitor-command command-line "qemu-io -d $2 \"write -P $3 1M 64k\""
 }
 
-# After a rollback to a snapshot with memory, the clean-up of the old process can hold the guest's lock for half a minute.
+# After a rollback to a snapshot with memory, the clean-up of the old process can hold the guest's lock for half a minute,
+# as it waits for the end of a process that the rollback has replaced. PVE's commands wait for ten seconds.
+unlocked() { on1 flock -w 60 "/var/lock/qemu-server/lock-$1.conf" true; } # VMID
 stop_vm() { # VMID [NODE]
     local i
     for ((i = 0; i < 6; i++)); do
