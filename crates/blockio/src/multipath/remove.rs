@@ -250,7 +250,9 @@ impl Removal<'_> {
             Err(error) if error.is_cancelled() => return Err(error),
             Err(error) => {
                 self.failures = FAILURES;
-                error.message().clone_into(&mut self.problem);
+                // Without its advice: the error that this goes into has one.
+                let problem = error.message().split(';').next();
+                problem.unwrap_or_default().clone_into(&mut self.problem);
                 return Ok(false);
             }
         };
