@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
+
+import { DataFiles } from "../common/files.js";
+import { Mutex } from "../common/mutex.js";
 import { type Behaviour, behaviourSchema } from "./behaviour.js";
 import { endpoints } from "./endpoints.js";
-import { DataFiles } from "./files.js";
 import { addForeign } from "./foreign.js";
 import { deviceProblems, type Expected, fileProblems, stateProblems } from "./invariants.js";
 import { DeviceLinks } from "./links.js";
-import { Mutex } from "./mutex.js";
 import { Nodes } from "./nodes.js";
 import { expire, fold, overdue } from "./objects.js";
 import type { SimulatorOptions } from "./options.js";
@@ -42,7 +43,7 @@ export class Cluster implements World {
   static async open(options: SimulatorOptions): Promise<Cluster> {
     const { data, devices } = options;
     if (devices !== undefined && data === undefined) throw new Error("devices need a data directory");
-    const files = data === undefined ? undefined : await DataFiles.open(data);
+    const files = data === undefined ? undefined : await DataFiles.open(data, "storpool");
     let cluster: Cluster | undefined;
     try {
       const links =

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import type { IncomingMessage } from "node:http";
 import * as z from "zod";
+import { type Answer, json } from "../common/exchange.js";
 import type { BehaviourChange } from "./behaviour.js";
-import { type Answer, bodyOf, json } from "./exchange.js";
+import { bodyOf } from "./exchange.js";
 import { faultPlanSchema, faultSchema } from "./faults.js";
 import type { StorPoolSimulator } from "./simulator.js";
 import { listedName } from "./state.js";

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import * as z from "zod";
-import { randomFrom } from "./random.js";
+import { Orders } from "../common/orders.js";
+import { randomFrom } from "../common/random.js";
 
 /**
  * What can go wrong with one request. Without effect: `transient` (the error the service marks so), `error` (any
@@ -59,7 +60,7 @@ export type FaultPlan = z.input<typeof faultPlanSchema>;
 
 /** Decides what goes wrong: ordered faults first, then those of the plan. */
 export class Faults {
-  #ordered: Fault[] = [];
+  readonly #orders = new Orders<Fault>();
   #plan: z.output<typeof faultPlanSchema>;
   readonly #random: () => number;
 
@@ -70,7 +71,7 @@ export class Faults {
 
   /** Orders a fault. */
   add(order: FaultOrder): void {
-    this.#ordered.push(faultSchema.parse(order));
+    this.#orders.add(faultSchema.parse(order));
   }
 
   /** Changes the plan; the random numbers go on. */
@@ -80,26 +81,17 @@ export class Faults {
 
   /** Forgets what was ordered and still waits. */
   clear(): void {
-    this.#ordered = [];
+    this.#orders.clear();
   }
 
   /** What was ordered and did not happen yet. */
   get pending(): readonly Fault[] {
-    return this.#ordered;
+    return this.#orders.pending;
   }
 
   /** The faults of a request that has just come. */
   of(request: string): Fault[] {
-    const hit: Fault[] = [];
-    for (const fault of this.#ordered) {
-      if (fault.on !== undefined && fault.on !== request) continue;
-      if (fault.skip > 0) fault.skip--;
-      else {
-        fault.count--;
-        hit.push(fault);
-      }
-    }
-    this.#ordered = this.#ordered.filter(({ count }) => count > 0);
+    const hit = this.#orders.take(request);
     // As many numbers for every request, so that what hits one does not depend on what hit those before.
     const [late, long, which] = [this.#random(), this.#random(), this.#random()];
     if (hit.length > 0) return hit;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-import type { DataFiles } from "./files.js";
+import type { DataFiles } from "../common/files.js";
 import type { DeviceLinks } from "./links.js";
 import type { Nodes } from "./nodes.js";
 import { type State, slotsPerClient } from "./state.js";

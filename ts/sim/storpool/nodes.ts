@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
+
+import { Mutex } from "../common/mutex.js";
 import type { DeviceLinks } from "./links.js";
-import { Mutex } from "./mutex.js";
 import type { Attachment, Client, Rights, StoredObject } from "./state.js";
 import type { World } from "./world.js";
 

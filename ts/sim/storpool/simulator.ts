@@ -2,13 +2,14 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
+import { reset, send, sendHalf, text } from "../common/exchange.js";
+import { Journal, type JournalEntry } from "../common/journal.js";
 import { type Behaviour, type BehaviourChange, behaviourSchema } from "./behaviour.js";
 import { Cluster } from "./cluster.js";
 import { control } from "./control.js";
-import { bodyOf, failure, parsed, reset, send, sendHalf, success, text } from "./exchange.js";
+import { bodyOf, failure, parsed, success } from "./exchange.js";
 import { type Fault, type FaultOrder, Faults } from "./faults.js";
 import type { Expected } from "./invariants.js";
-import { Journal, type JournalEntry } from "./journal.js";
 import type { Device } from "./nodes.js";
 import type { SimulatorOptions } from "./options.js";
 import { asRefusal, Refusal, refuse } from "./refusal.js";
@@ -31,7 +32,7 @@ export class StorPoolSimulator {
 
   private constructor(cluster: Cluster, options: SimulatorOptions) {
     this.token = options.token ?? "1556129910218014736";
-    this.journal = new Journal(this.token);
+    this.journal = new Journal([this.token]);
     this.faults = new Faults(options.faults ?? {}, options.seed ?? 1);
     this.#cluster = cluster;
     this.#host = options.host ?? "127.0.0.1";
@@ -178,7 +179,7 @@ export class StorPoolSimulator {
       if (!(error instanceof Refusal)) throw error;
       broken = error;
     });
-    const entry = this.journal.begin(verb, path, sent);
+    const entry = this.journal.begin({ verb, path, request: path.split("/")[0] ?? "", body: sent });
     const faults = this.faults.of(entry.request);
     entry.faults = faults.map(({ kind }) => kind);
     const has = (kind: Fault["kind"]) => entry.faults.includes(kind);

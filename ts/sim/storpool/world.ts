@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
+
+import type { DataFiles } from "../common/files.js";
 import type { Behaviour } from "./behaviour.js";
-import type { DataFiles } from "./files.js";
 import type { Nodes } from "./nodes.js";
 import type { State, StoredObject } from "./state.js";
 

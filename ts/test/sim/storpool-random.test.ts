@@ -3,8 +3,8 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test, { type ExecutionContext } from "ava";
+import { randomFrom } from "../../sim/common/random.js";
 import type { SimulatorOptions, StoredObject } from "../../sim/storpool/index.js";
-import { randomFrom } from "../../sim/storpool/random.js";
 import { mib, type Row, type Session, session } from "./storpool.js";
 
 /** What a node may be told when others work on the same objects; never `internal`. */

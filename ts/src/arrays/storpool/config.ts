@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { hostname } from "node:os";
 import { fail } from "../../common/errors.js";
+import { Secret } from "../../common/secret.js";
 import { readConfigFiles, type Variables } from "./config-file.js";
 import { findConfget, runConfget } from "./config-tool.js";
-import { Secret } from "./secret.js";
 
 /** What this node's StorPool configuration says. */
 export interface StorpoolConfig {

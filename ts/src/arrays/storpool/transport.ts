@@ -3,11 +3,11 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Pool } from "undici";
 import type { Context } from "../../common/context.js";
 import { type BlockioError, codeOf, fail } from "../../common/errors.js";
+import { hedged } from "../../common/http/hedge.js";
+import type { Secret } from "../../common/secret.js";
 import { Addresses, type Resolve } from "./addresses.js";
 import { arrayError, LostReply, Unreadable } from "./answer.js";
 import { attempt, type Outcome, type Request } from "./attempt.js";
-import { hedged } from "./hedge.js";
-import type { Secret } from "./secret.js";
 
 /** Limits of requests, in milliseconds; the defaults are for real arrays. */
 export interface TransportLimits {
@@ -148,7 +148,7 @@ export class Transport {
     if (!isQuery) return attempt(quick, this.#token, request, signal);
     const [first, second] = call.probe ? [probing, probing] : [quick, again];
     const { querySilenceMs, probeSilenceMs } = this.#limits;
-    return hedged(
+    return hedged<Outcome>(
       (either, remainingMs, repeated) =>
         attempt(repeated ? second : first, this.#token, { ...request, limitMs: remainingMs }, either),
       {

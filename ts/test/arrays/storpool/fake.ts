@@ -3,10 +3,10 @@ import { createServer, type ServerResponse } from "node:http";
 import { type AddressInfo, createServer as createTcpServer } from "node:net";
 import type { ExecutionContext } from "ava";
 import { StorpoolClient } from "../../../src/arrays/storpool/client.js";
-import { Secret } from "../../../src/arrays/storpool/secret.js";
 import { Transport, type TransportLimits } from "../../../src/arrays/storpool/transport.js";
 import type { Context } from "../../../src/common/context.js";
 import { createLogger } from "../../../src/common/log.js";
+import { Secret } from "../../../src/common/secret.js";
 
 export const token = "1556129910218014736";
 

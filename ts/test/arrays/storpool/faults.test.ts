@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import test, { type ExecutionContext } from "ava";
+import { randomFrom } from "../../../sim/common/random.js";
 import type { BehaviourChange } from "../../../sim/storpool/behaviour.js";
 import type { FaultPlan } from "../../../sim/storpool/index.js";
-import { randomFrom } from "../../../sim/storpool/random.js";
 import { requestTag, tag } from "../../../src/arrays/storpool/tags.js";
 import { Model } from "./model.js";
 import { gidOf, Nodes, refOf } from "./nodes.js";

@@ -7,10 +7,10 @@ import { StorPoolSimulator } from "../../../sim/storpool/index.js";
 import type { Resolve } from "../../../src/arrays/storpool/addresses.js";
 import { StorpoolClient } from "../../../src/arrays/storpool/client.js";
 import { makeVolume } from "../../../src/arrays/storpool/creation.js";
-import { Secret } from "../../../src/arrays/storpool/secret.js";
 import { Transport, type TransportLimits } from "../../../src/arrays/storpool/transport.js";
 import type { Context } from "../../../src/common/context.js";
 import { silentLogger } from "../../../src/common/log.js";
+import { Secret } from "../../../src/common/secret.js";
 import { row, serve, token } from "./fake.js";
 import { blackHole, mute, Way } from "./hosts.js";
 

@@ -6,9 +6,6 @@ import { join, resolve } from "node:path";
 import { promisify } from "node:util";
 
 const run = promisify(execFile);
-const dataFile = /^storpool-([0-9]+)\.raw(\.new)?$/;
-const ownerFile = "storpool-sim.pid";
-
 /**
  * Data of the volumes and snapshots: one sparse file each, named by the object's number, which never changes. Copies
  * share blocks where the file system can, and are sparse copies elsewhere. A copy is not atomic against writers
@@ -16,14 +13,19 @@ const ownerFile = "storpool-sim.pid";
  */
 export class DataFiles {
   readonly dir: string;
+  /** The kind of array, which begins every name. */
+  readonly #array: string;
+  readonly #dataFile: RegExp;
 
-  private constructor(dir: string) {
+  private constructor(dir: string, array: string) {
     this.dir = dir;
+    this.#array = array;
+    this.#dataFile = new RegExp(`^${array}-([0-9]+)\\.raw(\\.new)?$`);
   }
 
-  /** Takes a directory, and removes what an earlier simulator that was killed left in it. */
-  static async open(dir: string): Promise<DataFiles> {
-    const files = new DataFiles(resolve(dir));
+  /** Takes a directory, and removes what an earlier simulator of `array` that was killed left in it. */
+  static async open(dir: string, array: string): Promise<DataFiles> {
+    const files = new DataFiles(resolve(dir), array);
     await mkdir(files.dir, { recursive: true });
     files.#takeOwnership();
     files.#removeAll();
@@ -31,7 +33,7 @@ export class DataFiles {
   }
 
   path(id: number): string {
-    return join(this.dir, `storpool-${id}.raw`);
+    return join(this.dir, `${this.#array}-${id}.raw`);
   }
 
   /** A file of `size` bytes that reads as zeros, or as the object `from` at its beginning. */
@@ -56,7 +58,7 @@ export class DataFiles {
   sizes(): Map<number, number> {
     const found = new Map<number, number>();
     for (const name of readdirSync(this.dir)) {
-      const [, id] = dataFile.exec(name) ?? [];
+      const [, id] = this.#dataFile.exec(name) ?? [];
       if (id !== undefined) found.set(Number(id), statSync(join(this.dir, name)).size);
     }
     return found;
@@ -65,7 +67,11 @@ export class DataFiles {
   /** Removes all files, not the directory. */
   close(): void {
     this.#removeAll();
-    rmSync(join(this.dir, ownerFile), { force: true });
+    rmSync(this.#ownerFile, { force: true });
+  }
+
+  get #ownerFile(): string {
+    return join(this.dir, `${this.#array}-sim.pid`);
   }
 
   async #write(id: number, size: number, from: number | undefined): Promise<void> {
@@ -82,12 +88,12 @@ export class DataFiles {
   }
 
   #removeAll(): void {
-    for (const name of readdirSync(this.dir)) if (dataFile.test(name)) rmSync(join(this.dir, name));
+    for (const name of readdirSync(this.dir)) if (this.#dataFile.test(name)) rmSync(join(this.dir, name));
   }
 
   /** Two simulators in one directory would remove each other's files. */
   #takeOwnership(): void {
-    const path = join(this.dir, ownerFile);
+    const path = this.#ownerFile;
     for (;;) {
       try {
         writeFileSync(path, `${process.pid}\n`, { flag: "wx" });

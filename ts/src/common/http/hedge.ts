@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Outcome } from "./attempt.js";
+import type { NoReply } from "./exchange.js";
 
 /**
  * Sends a query, and once more when it stays unanswered for `afterMs`: the host it went to may have died, while a slow
  * one goes on with the first. Both end within `limitMs`; the first answer counts. `send` must make a new connection.
  */
-export async function hedged(
-  send: (signal: AbortSignal, limitMs: number, again: boolean) => Promise<Outcome>,
+export async function hedged<O extends { readonly kind: string }>(
+  send: (signal: AbortSignal, limitMs: number, again: boolean) => Promise<O | NoReply>,
   times: { readonly afterMs: number; readonly limitMs: number; readonly onSilence: () => void },
   signal: AbortSignal,
-): Promise<Outcome> {
+): Promise<O | NoReply> {
   const { afterMs, limitMs, onSilence } = times;
   if (limitMs <= afterMs) return send(signal, limitMs, false);
   const done = new AbortController();
@@ -30,6 +30,6 @@ export async function hedged(
   }
 }
 
-function answered({ kind }: Outcome): boolean {
-  return kind === "data" || kind === "error" || kind === "garbled";
+function answered({ kind }: { readonly kind: string }): boolean {
+  return kind !== "refused" && kind !== "lost" && kind !== "aborted";
 }
