@@ -32,14 +32,17 @@ export class Journal {
   #entries: JournalEntry[] = [];
   #next = 1;
   readonly #start = performance.now();
-  readonly #secrets: readonly string[];
+  readonly #secrets: string[] = [];
 
   /** `secrets` never get into the journal, wherever a client puts them. */
   constructor(secrets: readonly string[]) {
-    // As they look inside JSON.
-    this.#secrets = secrets
-      .filter((secret) => secret !== "")
-      .map((secret) => JSON.stringify(secret).slice(1, -1));
+    for (const secret of secrets) this.hide(secret);
+  }
+
+  /** Keeps one more secret out of entries to come. */
+  hide(secret: string): void {
+    // As it looks inside JSON.
+    if (secret !== "") this.#secrets.push(JSON.stringify(secret).slice(1, -1));
   }
 
   get entries(): readonly JournalEntry[] {

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+import * as z from "zod";
+import { type Order, Orders } from "../common/orders.js";
+import { randomFrom } from "../common/random.js";
+
+/**
+ * What can go wrong with one request. Without effect: `reset-before`, `hang` (no answer, the connection stays), `clash`
+ * (`CfgParserError`), `scst`, `os`, `unauthorized`, `bad-gateway` (HTTP 502 with text), `error` (see `class`).
+ * With its effect: `reset-after`, `cut` (half of the answer), `silent` (no answer), `garbage` (HTTP 200 without JSON),
+ * `null-data` (HTTP 200 with null), `clash-after`. Lists only: `partial` (the last rows are missing), `bare` (an array),
+ * `results` (the wrong number). `empty-lun`: what is attached has capacity 0. `delay` takes `ms` milliseconds more.
+ */
+export const faultKinds = [
+  "delay",
+  "reset-before",
+  "hang",
+  "clash",
+  "scst",
+  "os",
+  "unauthorized",
+  "bad-gateway",
+  "error",
+  "reset-after",
+  "cut",
+  "silent",
+  "garbage",
+  "null-data",
+  "clash-after",
+  "partial",
+  "bare",
+  "results",
+  "empty-lun",
+] as const;
+
+/** See {@link faultKinds}. */
+export type FaultKind = (typeof faultKinds)[number];
+
+/** A fault for requests to come. */
+export const faultSchema = z.strictObject({
+  kind: z.enum(faultKinds),
+  /** Name of the request, such as `volumeCreate`; every request when absent. */
+  on: z.string().optional(),
+  /** Only requests that come in at this address. */
+  address: z.string().optional(),
+  skip: z.number().int().min(0).default(0),
+  count: z.number().int().min(1).default(1),
+  /** Milliseconds of a delay. */
+  ms: z.number().int().min(0).default(100),
+  /** Of an `error`. */
+  status: z.number().int().min(400).max(599).default(500),
+  class: z.string().optional(),
+  message: z.string().default("injected"),
+  errno: z.number().int().optional(),
+});
+
+/** See {@link faultSchema}. */
+export type FaultOrder = z.input<typeof faultSchema>;
+
+/** One that was ordered, with all its members. */
+export type Fault = z.output<typeof faultSchema> & Order;
+
+const probability = z.number().min(0).max(1).default(0);
+
+/** Probabilities (0 to 1) of faults that come by themselves, the same ones for the same seed and requests. */
+export const faultPlanSchema = z.strictObject({
+  delay: probability,
+  /** Longest delay in milliseconds. */
+  maxDelayMs: z.number().int().min(1).default(100),
+  resetBefore: probability,
+  resetAfter: probability,
+  /** HTTP 200 without JSON, after the effect. */
+  garbage: probability,
+  /** Null instead of data; GET only. */
+  nullData: probability,
+  /** `CfgParserError`, with and without effect; requests that edit targets only. */
+  clash: probability,
+  /** Lists without their last rows. */
+  partial: probability,
+});
+
+/** See {@link faultPlanSchema}. */
+export type FaultPlan = z.input<typeof faultPlanSchema>;
+
+/** Decides what goes wrong: ordered faults first, then those of the plan. */
+export class Faults {
+  readonly #orders = new Map<string | undefined, Orders<Fault>>();
+  #plan: z.output<typeof faultPlanSchema>;
+  readonly #random: () => number;
+
+  constructor(plan: FaultPlan, seed: number) {
+    this.#plan = faultPlanSchema.parse(plan);
+    this.#random = randomFrom(seed);
+  }
+
+  /** Orders a fault. */
+  add(order: FaultOrder): void {
+    const fault = faultSchema.parse(order);
+    const orders = this.#orders.get(fault.address) ?? new Orders<Fault>();
+    this.#orders.set(fault.address, orders);
+    orders.add(fault);
+  }
+
+  /** Changes the plan; the random numbers go on. */
+  plan(plan: FaultPlan): void {
+    this.#plan = faultPlanSchema.parse(plan);
+  }
+
+  /** Forgets what was ordered and still waits. */
+  clear(): void {
+    this.#orders.clear();
+  }
+
+  /** What was ordered and did not happen yet. */
+  get pending(): readonly Fault[] {
+    return [...this.#orders.values()].flatMap(({ pending }) => pending);
+  }
+
+  /** The faults of a request that has just come. */
+  of(request: string, address: string, is: { query: boolean; targets: boolean }): Fault[] {
+    // As many numbers for every request, so that what hits one does not depend on what hit those before.
+    const [late, long, which, half] = [this.#random(), this.#random(), this.#random(), this.#random()];
+    const hit = [address, undefined].flatMap((at) => this.#orders.get(at)?.take(request) ?? []);
+    if (hit.length > 0) return hit;
+    const { delay, maxDelayMs, resetBefore, resetAfter, garbage, nullData, clash, partial } = this.#plan;
+    const add = (kind: FaultKind, ms?: number) => hit.push(faultSchema.parse({ kind, ms }));
+    if (late < delay) add("delay", Math.ceil(long * maxDelayMs));
+    const choices: readonly (readonly [FaultKind, number])[] = [
+      ["reset-before", resetBefore],
+      ["reset-after", resetAfter],
+      ["garbage", garbage],
+      ["null-data", is.query ? nullData : 0],
+      [half < 0.5 ? "clash" : "clash-after", is.targets ? clash : 0],
+      ["partial", is.query ? partial : 0],
+    ];
+    let sum = 0;
+    for (const [kind, share] of choices) {
+      sum += share;
+      if (which >= sum) continue;
+      add(kind);
+      break;
+    }
+    return hit;
+  }
+}
