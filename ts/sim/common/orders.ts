@@ -1,12 +1,22 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
+import * as z from "zod";
 
-/** What every ordered fault has: which requests it hits. */
-export interface Order {
-  /** Name of the request; every request when absent. */
-  readonly on?: string | undefined;
+/** The members that every ordered fault has. */
+export const orderMembers = {
+  /** Name of the request, such as `VolumeCreate`; every request when absent. */
+  on: z.string().optional(),
   /** So many matching requests are spared first. */
-  skip: number;
+  skip: z.number().int().min(0).default(0),
   /** So many matching requests are hit. */
+  count: z.number().int().min(1).default(1),
+  /** Milliseconds of a delay. */
+  ms: z.number().int().min(0).default(100),
+};
+
+/** Which requests a fault hits, see {@link orderMembers}. */
+export interface Order {
+  readonly on?: string | undefined;
+  skip: number;
   count: number;
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import * as z from "zod";
-import { type Order, Orders } from "../common/orders.js";
+import { type Order, Orders, orderMembers } from "../common/orders.js";
 import { randomFrom } from "../common/random.js";
 
 /**
@@ -38,14 +38,9 @@ export type FaultKind = (typeof faultKinds)[number];
 /** A fault for requests to come. */
 export const faultSchema = z.strictObject({
   kind: z.enum(faultKinds),
-  /** Name of the request, such as `volumeCreate`; every request when absent. */
-  on: z.string().optional(),
+  ...orderMembers,
   /** Only requests that come in at this address. */
   address: z.string().optional(),
-  skip: z.number().int().min(0).default(0),
-  count: z.number().int().min(1).default(1),
-  /** Milliseconds of a delay. */
-  ms: z.number().int().min(0).default(100),
   /** Of an `error`. */
   status: z.number().int().min(400).max(599).default(500),
   class: z.string().optional(),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import * as z from "zod";
-import { Orders } from "../common/orders.js";
+import { Orders, orderMembers } from "../common/orders.js";
 import { randomFrom } from "../common/random.js";
 
 /**
@@ -25,14 +25,7 @@ export type FaultKind = (typeof faultKinds)[number];
 /** A fault for requests to come. */
 export const faultSchema = z.strictObject({
   kind: z.enum(faultKinds),
-  /** Name of the request, such as `VolumeCreate`; every request when absent. */
-  on: z.string().optional(),
-  /** So many matching requests are spared first. */
-  skip: z.number().int().min(0).default(0),
-  /** So many matching requests are hit. */
-  count: z.number().int().min(1).default(1),
-  /** Milliseconds of a delay. */
-  ms: z.number().int().min(0).default(100),
+  ...orderMembers,
   /** Name of an `error`. */
   name: z.string().default("internal"),
   /** Text of an `error`. */

@@ -41,33 +41,6 @@ export class ArrayError extends BlockioError {
   }
 }
 
-/**
- * A changing request was sent and its reply never came: it may have been carried out or not. Whoever repeats it has to
- * look first.
- */
-export class LostReply extends BlockioError {
-  readonly lost = true;
-}
-
-/**
- * Somebody answered, but not as StorPool does: a proxy in between, for instance. A query has learned nothing by it; a
- * command may have been carried out or not. `settle.ts` asks in another way.
- */
-export class Unreadable extends LostReply {
-  constructor(
-    message: string,
-    /** The same request would get the same answer. */
-    readonly final: boolean,
-  ) {
-    super("unreachable", message);
-  }
-}
-
-/** True for a {@link LostReply}. */
-export function isLostReply(error: unknown): error is LostReply {
-  return error instanceof LostReply;
-}
-
 const nextStep: Readonly<Partial<Record<ErrorCode, string>>> = {
   absent: "check the name with pvesm list",
   exists: "choose another name",

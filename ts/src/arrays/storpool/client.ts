@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import type { Context } from "../../common/context.js";
 import { fail } from "../../common/errors.js";
+import { Unreadable } from "../../common/http/lost.js";
 import type { Bytes } from "../../common/size.js";
-import { ArrayError, Unreadable } from "./answer.js";
+import { ArrayError } from "./answer.js";
 import { Queries } from "./queries.js";
 import { createdSchema, groupCreatedSchema, snapshotCreatedSchema } from "./schemas.js";
 import { gone, reassigned, rebuffed, updated } from "./settle.js";

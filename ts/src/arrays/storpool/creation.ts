@@ -3,7 +3,7 @@ import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Context } from "../../common/context.js";
 import { type BlockioError, fail, wrap } from "../../common/errors.js";
-import { isLostReply, Unreadable } from "./answer.js";
+import { isLostReply, Unreadable } from "../../common/http/lost.js";
 import type { GroupSnapshot, StorpoolClient, VolumeSource } from "./client.js";
 import type { StorpoolObject } from "./schemas.js";
 import { whyNoSnapshot, whyNoVolume } from "./settle.js";

@@ -2,7 +2,8 @@
 import type * as z from "zod";
 import type { Context } from "../../common/context.js";
 import { fail } from "../../common/errors.js";
-import { ArrayError, LostReply, Unreadable } from "./answer.js";
+import { LostReply, Unreadable } from "../../common/http/lost.js";
+import { ArrayError } from "./answer.js";
 import { isGid } from "./naming.js";
 import {
   type Attachment,

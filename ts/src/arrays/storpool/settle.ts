@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import type { Context } from "../../common/context.js";
 import { type BlockioError, codeOf, fail } from "../../common/errors.js";
+import type { Unreadable } from "../../common/http/lost.js";
 import type { Bytes } from "../../common/size.js";
-import { ArrayError, type Unreadable } from "./answer.js";
+import { ArrayError } from "./answer.js";
 import type { Reassign, VolumeSource } from "./client.js";
 import type { Queries, RawList } from "./queries.js";
 import { objectSchema, type StorpoolObject, templateStatusSchema } from "./schemas.js";

@@ -4,9 +4,10 @@ import { Pool } from "undici";
 import type { Context } from "../../common/context.js";
 import { type BlockioError, codeOf, fail } from "../../common/errors.js";
 import { hedged } from "../../common/http/hedge.js";
+import { LostReply, Unreadable } from "../../common/http/lost.js";
 import type { Secret } from "../../common/secret.js";
 import { Addresses, type Resolve } from "./addresses.js";
-import { arrayError, LostReply, Unreadable } from "./answer.js";
+import { arrayError } from "./answer.js";
 import { attempt, type Outcome, type Request } from "./attempt.js";
 
 /** Limits of requests, in milliseconds; the defaults are for real arrays. */

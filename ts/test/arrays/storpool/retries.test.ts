@@ -2,9 +2,9 @@
 import { createServer } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 import test from "ava";
-import { LostReply } from "../../../src/arrays/storpool/answer.js";
 import { defaultLimits } from "../../../src/arrays/storpool/transport.js";
 import { fail } from "../../../src/common/errors.js";
+import { LostReply } from "../../../src/common/http/lost.js";
 import { connect, cut, data, error, freePort, row, serve, silence } from "./fake.js";
 
 const gid = "nzkr.b.1f";

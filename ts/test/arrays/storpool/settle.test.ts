@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import test, { type ExecutionContext } from "ava";
-import { LostReply } from "../../../src/arrays/storpool/answer.js";
 import { makeGroupSnapshot, makeSnapshot, makeVolume } from "../../../src/arrays/storpool/creation.js";
+import { LostReply } from "../../../src/common/http/lost.js";
 import { data, row, type Seen, type Step, serve, text } from "./fake.js";
 import { Nodes, refOf } from "./nodes.js";
 
