@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { TLSSocket } from "node:tls";
 
 /** More than any request needs, in bytes. */
 const largestBody = 4 * 1024 * 1024;
@@ -37,8 +38,10 @@ export function sendHalf(response: ServerResponse, { status, type, text: body }:
 }
 
 /** Ends a connection as a crash does. */
-export function reset(response: ServerResponse): void {
-  response.socket?.resetAndDestroy();
+export function reset({ socket }: ServerResponse): void {
+  // Node cannot reset through TLS; its end comes without a farewell.
+  if (socket instanceof TLSSocket) socket.destroy();
+  else socket?.resetAndDestroy();
 }
 
 /** The body that was sent; empty for none, undefined when it is too large. */

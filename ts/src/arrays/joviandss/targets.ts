@@ -12,7 +12,11 @@ export function targetPrefix(given: string): string {
 
 /** The name of one of a guest's targets. @throws `invalid` */
 export function targetName(prefix: string, vmid: number, index: number): string {
-  const name = `${targetPrefix(prefix)}:vm-${vmid}-${index}`;
+  return iqnOf(`${targetPrefix(prefix)}:vm-${vmid}-${index}`);
+}
+
+/** A name that the array takes for a target, and that needs no encoding in a path. @throws `invalid` */
+export function iqnOf(name: string): string {
   if (iqnPattern.test(name) && name.length <= longest) return name;
   throw fail(
     "invalid",
