@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import type { Context } from "../../common/context.js";
+import type { TransportLimits } from "../../common/http/limits.js";
 import type { Secret } from "../../common/secret.js";
 
 /** Where the array is, and who asks. */
@@ -15,20 +16,6 @@ export interface Endpoint {
   readonly ca?: string;
   /** `v4` when absent. */
   readonly version?: "v3" | "v4";
-}
-
-/** Limits of requests, in milliseconds; the defaults are for real arrays. */
-export interface TransportLimits {
-  readonly connectMs: number;
-  readonly queryMs: number;
-  readonly commandMs: number;
-  /** All attempts of a probe together; PVE waits five seconds for the state of a storage. */
-  readonly probeMs: number;
-  /** A query, or a probe, that is unanswered for so long is sent once more, to the next address. */
-  readonly querySilenceMs: number;
-  readonly probeSilenceMs: number;
-  /** Pauses after each failed round over all addresses. */
-  readonly pausesMs: readonly number[];
 }
 
 /** A failover takes one to two minutes, and all addresses are silent then; most callers have less time. */

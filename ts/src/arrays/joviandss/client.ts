@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import type { Context } from "../../common/context.js";
+import type { TransportLimits } from "../../common/http/limits.js";
 import { JovianError, means } from "./answer.js";
 import { Api } from "./api.js";
-import type { Endpoint, TransportLimits } from "./call.js";
+import type { Endpoint } from "./call.js";
 import { Exports } from "./exports.js";
 import { type PoolState, poolSchema, type Vip, vipSchema } from "./shapes.js";
 import { Snapshots } from "./snapshots.js";

@@ -3,11 +3,12 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Context } from "../../common/context.js";
 import { type BlockioError, codeOf, fail } from "../../common/errors.js";
 import { hedged } from "../../common/http/hedge.js";
-import { LostReply, Unreadable } from "../../common/http/lost.js";
+import type { TransportLimits } from "../../common/http/limits.js";
+import { interrupted, LostReply, Unreadable } from "../../common/http/lost.js";
 import { Secret } from "../../common/secret.js";
 import { arrayError, JovianError } from "./answer.js";
 import { attempt, type Outcome } from "./attempt.js";
-import { acceptableFor, type Call, defaultLimits, type Endpoint, type TransportLimits } from "./call.js";
+import { acceptableFor, type Call, defaultLimits, type Endpoint } from "./call.js";
 import { type Place, Pools } from "./pools.js";
 import { Rotation } from "./rotation.js";
 
@@ -84,7 +85,7 @@ export class Transport {
       const jitter = error instanceof JovianError ? 0.5 + Math.random() : 1;
       await sleep(pauseMs * jitter, undefined, { signal: ctx.signal });
     } catch {
-      throw this.#interrupted(error, lost, ctx.signal);
+      throw interrupted(error, lost, ctx.signal);
     }
   }
 
@@ -173,17 +174,8 @@ export class Transport {
           `no answer from ${at} (${outcome.reason})`,
         );
       case "aborted":
-        return this.#interrupted(fail("timeout", `${what}: not finished`), lost, signal);
+        return interrupted(fail("timeout", `${what}: not finished`), lost, signal);
     }
-  }
-
-  /** The caller has no time left; the last error says what was in the way. */
-  #interrupted(last: BlockioError, lost: boolean, signal: AbortSignal): BlockioError {
-    const reason: unknown = signal.reason;
-    const code = codeOf(reason) === "internal" ? "timeout" : codeOf(reason);
-    const why = reason instanceof Error ? reason.message : "no time left";
-    const message = this.#scrub(`${last.message} (gave up: ${why})`);
-    return lost ? new LostReply(code, message) : fail(code, message);
   }
 
   #scrub(text: string): string {

@@ -2,28 +2,16 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { Pool } from "undici";
 import type { Context } from "../../common/context.js";
-import { type BlockioError, codeOf, fail } from "../../common/errors.js";
+import { fail } from "../../common/errors.js";
 import { hedged } from "../../common/http/hedge.js";
-import { LostReply, Unreadable } from "../../common/http/lost.js";
+import type { TransportLimits } from "../../common/http/limits.js";
+import { interrupted, LostReply, Unreadable } from "../../common/http/lost.js";
 import type { Secret } from "../../common/secret.js";
 import { Addresses, type Resolve } from "./addresses.js";
 import { arrayError } from "./answer.js";
 import { attempt, type Outcome, type Request } from "./attempt.js";
 
-/** Limits of requests, in milliseconds; the defaults are for real arrays. */
-export interface TransportLimits {
-  readonly connectMs: number;
-  readonly queryMs: number;
-  readonly commandMs: number;
-  /** All attempts of a probe together; PVE waits five seconds for the state of a storage. */
-  readonly probeMs: number;
-  /** A query, or a probe, that is unanswered for so long is sent once more by another connection. */
-  readonly querySilenceMs: number;
-  readonly probeSilenceMs: number;
-  /** Pauses before the second and further attempts. */
-  readonly pausesMs: readonly number[];
-}
-
+/** For real arrays. */
 export const defaultLimits: TransportLimits = {
   connectMs: 5_000,
   queryMs: 30_000,
@@ -125,7 +113,7 @@ export class Transport {
       try {
         await sleep(pause, undefined, { signal: ctx.signal });
       } catch {
-        throw this.#interrupted(error, lost, ctx.signal);
+        throw interrupted(error, lost, ctx.signal);
       }
     }
   }
@@ -191,17 +179,8 @@ export class Transport {
           `no answer from ${at} (${outcome.reason})`,
         );
       case "aborted":
-        return this.#interrupted(fail("timeout", `${what}: not finished`), lost, signal);
+        return interrupted(fail("timeout", `${what}: not finished`), lost, signal);
     }
-  }
-
-  /** The caller has no time left; the last error says what was in the way. */
-  #interrupted(last: BlockioError, lost: boolean, signal: AbortSignal): BlockioError {
-    const reason: unknown = signal.reason;
-    const code = codeOf(reason) === "internal" ? "timeout" : codeOf(reason);
-    const why = reason instanceof Error ? reason.message : "no time left";
-    const message = this.#token.scrub(`${last.message} (gave up: ${why})`);
-    return lost ? new LostReply(code, message) : fail(code, message);
   }
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-import { BlockioError } from "../errors.js";
+import { BlockioError, codeOf, fail } from "../errors.js";
 
 /**
  * A changing request was sent and its reply never came: it may have been carried out or not. Whoever repeats it has to
@@ -26,4 +26,13 @@ export class Unreadable extends LostReply {
 /** True for a {@link LostReply}. */
 export function isLostReply(error: unknown): error is LostReply {
   return error instanceof LostReply;
+}
+
+/** The caller has no time left; the last error says what was in the way. `lost`: a change may have been made. */
+export function interrupted(last: BlockioError, lost: boolean, signal: AbortSignal): BlockioError {
+  const reason: unknown = signal.reason;
+  const code = codeOf(reason) === "internal" ? "timeout" : codeOf(reason);
+  const why = reason instanceof Error ? reason.message : "no time left";
+  const message = `${last.message} (gave up: ${why})`;
+  return lost ? new LostReply(code, message) : fail(code, message);
 }

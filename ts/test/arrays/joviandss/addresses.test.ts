@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
+import { networkInterfaces } from "node:os";
 import test from "ava";
 import { Rotation } from "../../../src/arrays/joviandss/rotation.js";
 import { access, connect, iqn, spec, start } from "./fake.js";
@@ -41,6 +42,17 @@ for (const state of ["refusing", "mute"] as const) {
     t.deepEqual([...new Set(sim.journal.entries.map(({ address }) => address))].sort(), [first, second]);
   });
 }
+
+const hasIpv6 = Object.values(networkInterfaces()).some((all) =>
+  all?.some(({ address }) => address === "::1"),
+);
+
+(hasIpv6 ? test : test.skip)("addresses of IPv6 are asked, verified and named in brackets", async (t) => {
+  const { client, ctx, sim } = await start(t, { addresses: ["::1"] });
+  t.is((await client.pool(ctx)).name, "Pool-0");
+  await sim.setAddress("::1", "refusing");
+  await t.throwsAsync(client.pool(ctx), { code: "unreachable", message: /JovianDSS at \[::1\]:[0-9]+ / });
+});
 
 test("a request that hangs at one address is answered by the other", async (t) => {
   const { client, ctx, sim } = await start(t, {}, { limits: { queryMs: 60_000 } });

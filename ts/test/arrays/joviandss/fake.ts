@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import type { ExecutionContext } from "ava";
 import { JovianSimulator, type SimulatorOptions } from "../../../sim/joviandss/index.js";
-import type { Endpoint, TransportLimits } from "../../../src/arrays/joviandss/call.js";
+import type { Endpoint } from "../../../src/arrays/joviandss/call.js";
 import { JoviandssClient } from "../../../src/arrays/joviandss/client.js";
 import type { Context } from "../../../src/common/context.js";
+import type { TransportLimits } from "../../../src/common/http/limits.js";
 import { createLogger } from "../../../src/common/log.js";
 import { Secret } from "../../../src/common/secret.js";
 

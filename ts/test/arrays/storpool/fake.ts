@@ -3,8 +3,9 @@ import { createServer, type ServerResponse } from "node:http";
 import { type AddressInfo, createServer as createTcpServer } from "node:net";
 import type { ExecutionContext } from "ava";
 import { StorpoolClient } from "../../../src/arrays/storpool/client.js";
-import { Transport, type TransportLimits } from "../../../src/arrays/storpool/transport.js";
+import { Transport } from "../../../src/arrays/storpool/transport.js";
 import type { Context } from "../../../src/common/context.js";
+import type { TransportLimits } from "../../../src/common/http/limits.js";
 import { createLogger } from "../../../src/common/log.js";
 import { Secret } from "../../../src/common/secret.js";
 
