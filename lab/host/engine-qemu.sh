@@ -7,8 +7,15 @@ qemu_require() {
     [ "$(accelerator)" = kvm ] && SLOWNESS=1 || SLOWNESS=5
 }
 
+# On a busy machine an emulated kernel may measure its clock's frequency wrong by far. It is that of this machine's
+# clock, and where that machine is itself a virtual one, /proc/cpuinfo has it.
+clock_frequency() { # prints the kernel parameter
+    grep -qm 1 '^flags.* hypervisor' /proc/cpuinfo || return 0
+    awk -F: '/^cpu MHz/ { printf "tsc_early_khz=%d", $2 * 1000; exit }' /proc/cpuinfo
+}
+
 qemu_start() { # MEMORY: sets VM
-    local cpus number qemu
+    local cpus number qemu clock=
     cpus=$(nproc)
     qemu=(qemu-system-x86_64 -name lab -nodefaults -no-user-config -no-reboot -display none -monitor none
         -smp "$((cpus < 2 ? cpus : 2))" -m "$1")
@@ -16,10 +23,11 @@ qemu_start() { # MEMORY: sets VM
         qemu+=(-machine "q35,accel=kvm" -cpu host)
     else
         # Under emulation each of these features costs time and gives nothing.
+        clock="tsc=reliable $(clock_frequency)"
         qemu+=(-machine q35 -accel "tcg,thread=multi" -cpu "max,la57=off,pcid=off,smap=off,smep=off,umip=off")
     fi
     qemu+=(-kernel "$IMAGE/vmlinux" -initrd "$IMAGE/initramfs"
-        -append "console=ttyS0 quiet panic=-1 mitigations=off nokaslr audit=0 no_timer_check tsc=reliable random.trust_cpu=on nvme_core.multipath=Y"
+        -append "console=ttyS0 quiet panic=-1 mitigations=off nokaslr audit=0 no_timer_check random.trust_cpu=on nvme_core.multipath=Y $clock"
         -device virtio-rng-pci
         # Read-only, with an overlay that is removed as soon as it is open.
         -drive "file=$IMAGE/rootfs.ext4,format=raw,if=none,id=root,snapshot=on,cache=unsafe"

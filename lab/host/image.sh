@@ -37,7 +37,11 @@ image_fill() { # WORK
     local work=$1 wrap=()
     require lab mmdebstrap depmod cpio xz zstd mke2fs
     # Packages are unpacked with their owners, which takes root or something like it.
-    [ "$(id -u)" = 0 ] || { require lab fakeroot newuidmap; wrap=(fakeroot); }
+    if [ "$(id -u)" != 0 ]; then
+        require lab fakeroot newuidmap
+        grep -qs "^$(id -un):" /etc/subuid || cannot "building an image takes root, or an entry for $(id -un) in /etc/subuid"
+        wrap=(fakeroot)
+    fi
     reachable "$LAB_MIRROR" "$IMAGE_RELEASE" "$work"
     log "building the image of Debian's $IMAGE_RELEASE, which takes one or two minutes"
     image_bootstrap "$work/base.tar" || return

@@ -23,10 +23,3 @@ stays_true() { # SECONDS COMMAND...: it does not fail once; for what must not ha
         sleep 0.2
     done
 }
-
-exits() { # STATUS COMMAND...: ends with exactly that status
-    local wanted=$1 status=0
-    shift
-    "$@" || status=$?
-    [ "$status" = "$wanted" ] || { echo "exit status $status, not $wanted: $*"; return 1; }
-}

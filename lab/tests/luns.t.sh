@@ -37,7 +37,7 @@ is 'and not as the former' "$(disks more)" ''
 
 ok 'taken away by the array alone' remove_lun t other
 ok 'the node goes on having its disks' disks other 2
-fails 'which cannot be read' 'error' dd if="/dev/$(disks other | head -n 1)" of=/dev/null bs=4K count=1 iflag=direct
+fails 'which cannot be read' 'error' dd if="/dev/$(disks other | sed -n 1p)" of=/dev/null bs=4K count=1 iflag=direct
 ok 'the map can be removed' flush other
 for disk in $(disks other); do echo 1 >"/sys/block/$disk/device/delete"; done
 

@@ -10,7 +10,7 @@ use Test::More;
 
 my $fmt = $can{FMT};
 my $MiB = 1024 * 1024;
-my $ours = $can{SUBJECT} eq 'blockio';
+my $ours = $can{OURS};
 
 my sub size { return scalar(PVE::Storage::volume_size_info($cfg, $_[0])) }
 

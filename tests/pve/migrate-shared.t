@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: AGPL-3.0-or-later
 # Proves: guests on the subject, shared by two nodes, migrate without copying: stopped and running VMs, there and back,
-# snapshots and TPM state along; a running guest loses neither memory nor writes; containers migrate stopped.
+# snapshots and TPM state along; a running guest loses neither memory nor writes; containers migrate stopped. A live migration
+# that breaks on either side leaves a guest that runs, or starts, where it was; one whose node failed starts on the other.
 . "$(dirname "$0")/lib/env.sh"
 . "$here/lib/guest.sh"
 . "$here/lib/ct.sh"
@@ -49,6 +50,77 @@ if [ -n "$CAN_RAW_SNAP" ]; then
 else
     ok 'destroy' on1 qm destroy 100
 fi
+nothing_left 'nothing is left of the VM'
+
+# --- a live migration that breaks
+must 'create' make_vm 101 --scsi0 "sub:0.125,format=$FMT" --boot order=scsi0
+disk=$(vm_disk 101 scsi0)
+ok 'install the guest' install_guest "$disk"
+ok 'start' on1 qm start 101
+ok 'the guest runs' guest_alive 101
+pid() { on "$1" cat /run/qemu-server/101.pid; } # NODE: of the guest's QEMU
+breaks() { # NODE: QEMU on this node dies when both have been started, before the memory is on its way
+    local migration target i
+    : >"$T/migration" # that of the run before
+    on1 qm migrate 101 pve2 --online </dev/null >"$T/migration" 2>&1 &
+    migration=$!
+    for ((i = 0; i < 600; i++)); do
+        ! grep -q 'start remote tunnel' "$T/migration" || break
+        sleep 0.05
+    done
+    target=$(pid pve2)
+    kill -KILL "$([ "$1" = pve2 ] && echo "$target" || pid pve1)"
+    [ "$SUBJECT" != storpool ] || is 'both nodes had its disk' "$(sp_holders)" '11 12'
+    wait $migration
+    isnt "live migration fails when QEMU dies on $1" $? 0
+    cat "$T/migration" >>"$LOG"
+    for ((i = 0; i < 50; i++)); do
+        grep -qs '^State:[[:space:]]*[^Z]' "/proc/$target/status" || break
+        sleep 0.1
+    done
+    true_that 'the target does not run' $i -lt 50
+    like 'the guest belongs where it was' "$(on1 qm list)" ' 101 vm101 '
+}
+breaks pve2
+ok 'the guest goes on' guest_alive 101
+ok 'live migration, undisturbed' on1 qm migrate 101 pve2 --online
+ok 'the guest goes on there' guest_alive 101 scsi0 pve2
+ok 'and back' on2 qm migrate 101 pve1 --online
+ok 'the guest goes on' guest_alive 101
+[ "$SUBJECT" != storpool ] || is 'nothing stays attached on the other node' "$(sp_holders)" 11
+ok 'stop' stop_vm 101
+read -r starts _ missing <<<"$(tracks "$disk")"
+is 'one run, no write lost' "$starts $missing" '1 0'
+ok 'start' on1 qm start 101
+ok 'the guest runs' guest_alive 101
+breaks pve1
+is 'it is stopped' "$(vm_status 101)" stopped
+fails 'the other node does not have it' 'does not exist' on2 qm start 101
+ok 'it starts where it was' on1 qm start 101
+ok 'the guest runs' guest_alive 101
+[ "$SUBJECT" != storpool ] || is 'only this node has its disk' "$(sp_holders)" 11
+
+# --- a node that fails with its guest, which the HA manager starts on the other
+kill -KILL "$(pid pve1)"
+if [ "$SUBJECT" = storpool ]; then
+    ok 'the node is down' sp_ask clients/11 --json '{"status":"down"}'
+    fails 'before that is known nobody else starts it' 'does not exist' on2 qm start 101
+fi
+ok 'it is recovered' on2 sh -c 'mv /etc/pve/nodes/pve1/qemu-server/101.conf /etc/pve/nodes/pve2/qemu-server/ &&
+    echo "{\"service_status\":{\"vm:101\":{\"state\":\"started\",\"node\":\"pve2\"}}}" >/etc/pve/ha/manager_status'
+ok 'start on the other node' on2 qm start 101
+ok 'the guest runs' guest_alive 101 scsi0 pve2
+if [ "$SUBJECT" = storpool ]; then
+    is 'only that node has its disk' "$(sp_holders)" 12
+    ok 'the node is back' sp_ask clients/11 --json '{"status":"up"}'
+    fails 'and does not get the disk' "belongs to node 'pve2'" with_volume pve1 "$disk" true
+    is 'only the other node has its disk' "$(sp_holders)" 12
+fi
+ok 'the guest goes on' guest_alive 101 scsi0 pve2
+ok 'stop' stop_vm 101 pve2
+is 'its fourth start, on the very disk' "$(tracks "$disk" pve2 | cut -d' ' -f1)" 4
+ok 'destroy' on2 qm destroy 101
+run on2 rm /etc/pve/ha/manager_status
 nothing_left 'nothing is left of the VM'
 
 # --- a container

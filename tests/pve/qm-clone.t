@@ -50,6 +50,32 @@ if [ -n "$CAN_VM_SNAP" ]; then
     ok 'full clone of the snapshot' on1 qm clone 110 112 --full 1 --snapname s1
     is 'the content of that time' "$(tracks "$(vm_disk 112 scsi0)")" "$before"
     isnt 'the source is further' "$(tracks "$running")" "$before"
+    ok 'writing to the clone' write_mark "$(vm_disk 112 scsi0)" 0x77
+    ok 'start the source' on1 qm start 110
+    ok 'the guest runs' guest_alive 110
+    if [ "$FMT" = raw ]; then
+        ok 'full clone of the snapshot, running' on1 qm clone 110 113 --full 1 --snapname s1
+        is 'the content of that time, and not of the other clone' "$(tracks "$(vm_disk 113 scsi0)")" "$before"
+        ok 'the source goes on' guest_alive 110
+        ok 'destroy it' on1 qm destroy 113
+    fi
+    ok 'stop' stop_vm 110
+    if [ -n "$OURS" ]; then # stock types do not do it, or take the present
+        ok 'linked clone of the snapshot' on1 qm clone 110 114 --full 0 --snapname s1
+        linked=$(vm_disk 114 scsi0)
+        is 'the content of that time' "$(tracks "$linked")" "$before"
+        ok 'it starts from there' on1 qm start 114
+        ok 'the guest runs' guest_alive 114
+        ok 'stop' stop_vm 114
+        is 'its own starts' "$(tracks "$linked" | cut -d' ' -f1)" 2
+        now=$(tracks "$running")
+        ok 'rollback of the source leaves it alone' on1 qm rollback 110 s1
+        is 'the source is back' "$(tracks "$running")" "$before"
+        isnt 'it was elsewhere' "$now" "$before"
+        ok 'the snapshot may go' on1 qm delsnapshot 110 s1
+        is 'the clone does not need it' "$(tracks "$linked" | cut -d' ' -f1)" 2
+        ok 'destroy it' on1 qm destroy 114
+    fi
     ok 'destroy it' on1 qm destroy 112
 else
     skip 'full clone of a snapshot' "no snapshots on $FS"

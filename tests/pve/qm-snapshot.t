@@ -25,6 +25,11 @@ ok 'install the guest' install_guest "$disk"
 write_mark "$other" 0x41 >>"$LOG"
 ok 'snapshot, stopped' on1 qm snapshot 100 fresh
 fails 'the same name again' 'already used' on1 qm snapshot 100 fresh
+together() { # how many volumes each request took snapshots of
+    sp_ask journal | jq -r '.[] | select(.outcome == "ok") |
+        select(.request == "VolumesGroupSnapshot" or .request == "VolumeSnapshot") | .body.volumes // [.] | length' | paste -sd' '
+}
+[ "$SUBJECT" != storpool ] || is 'its disks and its TPM state at one instant' "$(together)" 3
 
 # --- running
 ok 'start' on1 qm start 100
@@ -35,6 +40,7 @@ live_mark 100 scsi1 0x42 >>"$LOG"
 sleep 1
 ok 'snapshot without memory, running' on1 qm snapshot 100 disks
 ok 'the guest goes on' guest_alive 100
+[ "$SUBJECT" != storpool ] || is 'each time all of them at one instant' "$(together)" '3 3 3'
 is 'three snapshots and the present' "$(on1 qm listsnapshot 100 | grep -c -- '->')" 4
 is 'rescan does not take them for lost disks' "$(on1 qm disk rescan --vmid 100 >/dev/null; on1 qm config 100 | grep -c ^unused)" 0
 
@@ -80,10 +86,37 @@ must 'create a VM with a disk of odd size' make_vm 101 --scsi0 "sub:0.1,format=$
 ok 'snapshot' on1 qm snapshot 101 s1
 ok 'it still starts' on1 qm start 101
 ok 'stop' stop_vm 101
+
+# --- any of them, in any order
+only=$(vm_disk 101 scsi0)
+for i in 2 3 4 5; do
+    write_mark "$only" 0x4$i >>"$LOG"
+    ok "snapshot s$i" on1 qm snapshot 101 s$i
+done
+write_mark "$only" 0x46 >>"$LOG"
+back_to() { # NUMBER
+    ok "rollback to s$1" on1 qm rollback 101 s$1
+    ok "the content of s$1" has_mark "$only" "0x4$1"
+}
+back_to 3
+ok 'delete one from the middle' on1 qm delsnapshot 101 s4
+ok 'delete the oldest' on1 qm delsnapshot 101 s1
+back_to 5
+back_to 2
+ok 'delete the one it was rolled back to' on1 qm delsnapshot 101 s2
+ok 'the present is untouched' has_mark "$only" 0x42
+back_to 3
+ok 'delete the newest' on1 qm delsnapshot 101 s5
+ok 'the present is untouched' has_mark "$only" 0x43
+back_to 3
+ok 'delete the last' on1 qm delsnapshot 101 s3
+ok 'the present is untouched' has_mark "$only" 0x43
+is 'only the present is left' "$(on1 qm listsnapshot 101 | grep -c -- '->')" 1
 ok 'destroy' on1 qm destroy 101
 
 ok 'snapshot with memory, its name in capitals' on1 sh -c 'qm start 100 && qm snapshot 100 LAST_Up- --vmstate 1'
-like 'its memory has that name' "$(plain "$(on1 qm config 100 --snapshot LAST_Up-)")" '^vmstate: sub:100/vm-100-state-LAST_Up-\.raw'
+like 'its memory has that name' "$(plain "$(on1 sed -n '/^\[LAST_Up-\]/,$p' /etc/pve/qemu-server/100.conf)")" \
+    '^vmstate: sub:100/vm-100-state-LAST_Up-\.raw'
 ok 'stop' stop_vm 100
 ok 'rollback to it' on1 qm rollback 100 LAST_Up-
 ok 'the guest goes on' guest_alive 100

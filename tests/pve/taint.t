@@ -53,8 +53,10 @@ if [ -n "$CAN_RAW_SNAP" ]; then
     ok 'snapshot' api create $n/qemu/100/snapshot --snapname s2
     ok 'rollback' api create $n/qemu/100/snapshot/s1/rollback
     is 'running' "$(vm_status 100)" running
+    run unlocked 100
     ok 'delete a snapshot' api delete $n/qemu/100/snapshot/s2
     ok 'delete the other' api delete $n/qemu/100/snapshot/s1
+    is 'both are gone' "$(on1 qm listsnapshot 100 | grep -c -- '->')" 1 # the error of a task has no exit code
 else
     skip 'snapshots' 'needs snapshots of raw images'
 fi

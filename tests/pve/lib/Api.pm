@@ -19,12 +19,23 @@ BEGIN {
 use PVE::RPCEnvironment;
 use PVE::Storage;
 
-our @EXPORT = qw($cfg %can dies clean mark marked);
+our @EXPORT = qw($cfg %can asked clean dies mark marked plain);
 
 # settings of the subject, as NAME=VALUE arguments
 our %can = map { /^(\w+)=([\w-]*)$/ ? ($1 => $2) : die "bad argument '$_'\n" } @ARGV;
 our $cfg = PVE::Storage::config();
 PVE::RPCEnvironment->setup_default_cli_env();
+
+sub asked { # how to ask for a volume, see volume.sh
+    my ($volid) = @_;
+    return $can{CAN_NAMES} ? $volid : $volid =~ s!:\d+/!:!r;
+}
+
+sub plain { # a volume ID without what the subject put into it, see volume.sh
+    my ($volid) = @_;
+    return $volid if $can{CAN_NAMES};
+    return $volid =~ s/-sp-\w+\.\w+\.\w+(?=\.raw\z)//r =~ s!:((?:vm|base)-(\d+)-)!:$2/$1!r;
+}
 
 sub dies {
     my ($code, $regex, $name) = @_;
@@ -52,10 +63,13 @@ my sub qemu_io {
     ($path) = $path =~ m!^(/.*)$! or die "path of $volid\n";
     my $format = $volid =~ /\.qcow2$/ ? 'qcow2' : 'raw';
     my $ro = $command =~ /^read/ ? '-r' : '-n';
+    my $active = -e $path;
+    PVE::Storage::activate_volumes($cfg, [$volid], $snap) if !$active;
     open(my $fh, '-|', 'qemu-io', $ro, '-f', $format, '-c', $command, $path) or die "qemu-io: $!\n";
     local $/ = undef;
     my $out = <$fh>;
     close($fh) or $out =~ /verification failed/ or die "qemu-io: $out\n";
+    PVE::Storage::deactivate_volumes($cfg, [$volid], $snap) if !$active;
     return $out;
 }
 

@@ -38,7 +38,7 @@ tracks() { # VOLID [NODE]
 # Is the guest writing? Asked of QEMU, as the image of a running VM need not be complete.
 guest_alive() { # VMID [DEVICE [NODE]]
     on "${3:-pve1}" perl -e 'use PVE::QemuServer::Monitor qw(mon_cmd);
-        my ($vmid, $device) = @ARGV;
+        my ($vmid, $device) = map { /^(.*)$/s } @ARGV; # nothing of ours, in taint mode
         my $writes = sub {
             my ($disk) = grep { ($_->{qdev} // "") =~ m!(^|/)$device(/|\z)! } @{ mon_cmd($vmid, "query-blockstats") };
             return $disk->{stats}->{wr_operations};
@@ -57,7 +57,9 @@ live_mark() { # VMID DEVICE BYTE: 64 KiB of that byte at 1 MiB, through the runn
     qmp "$1" human-monitor-command command-line "qemu-io -d $2 \"write -P $3 1M 64k\""
 }
 
-# After a rollback to a snapshot with memory, the clean-up of the old process can hold the guest's lock for half a minute.
+# After a rollback to a snapshot with memory, the clean-up of the old process can hold the guest's lock for half a minute,
+# as it waits for the end of a process that the rollback has replaced. PVE's commands wait for ten seconds.
+unlocked() { on1 flock -w 60 "/var/lock/qemu-server/lock-$1.conf" true; } # VMID
 stop_vm() { # VMID [NODE]
     local i
     for ((i = 0; i < 6; i++)); do
@@ -69,6 +71,6 @@ stop_vm() { # VMID [NODE]
 vm_status() { on "${2:-pve1}" qm status "$1" | sed 's/status: //'; }
 
 qmp() { # VMID COMMAND [ARGUMENT VALUE...]: the answer as JSON
-    on1 perl -e 'use PVE::QemuServer::Monitor qw(mon_cmd); use JSON; my ($vmid, $command, %args) = @ARGV;
+    on1 perl -e 'use PVE::QemuServer::Monitor qw(mon_cmd); use JSON; my ($vmid, $command, %args) = map { /^(.*)$/s } @ARGV;
         print JSON->new->canonical->allow_nonref->encode(mon_cmd($vmid, $command, %args)), "\n"' "$@"
 }

@@ -72,12 +72,14 @@ sp_stop() { # with its loop devices, without which its file system cannot be unm
     kill -KILL "$SP_PID" 2>/dev/null
 }
 
-sp_ask() { curl -s --max-time 20 "${SP_URL%/}/sim/$1"; }
+sp_ask() { curl -s --max-time 20 "${@:2}" "${SP_URL%/}/sim/$1"; } # REQUEST [CURL_OPTION...]
 
 sp_objects() { # what there is in the cluster, in words
     sp_ask state | jq -r '.objects[] | select(.deleted | not) |
         [.kind, .globalId, (.tags | to_entries | map(select(.key != "pve-blockio-request") | "\(.key)=\(.value)") | .[])] | join(" ")' | sort
 }
+
+sp_holders() { sp_ask state | jq -r '.attachments[].client' | sort -u | paste -sd' '; } # clients that have anything attached
 
 sp_kib() { # VOLID: what its file takes
     local gid=${1##*-sp-}

@@ -10,7 +10,8 @@ with_volume() { # NODE VOLID COMMAND...
     local node=$1 path word words=()
     if [ "$SUBJECT" = storpool ]; then
         on "$node" perl -e 'use PVE::Storage;
-            my ($volid, @command) = @ARGV;
+            $ENV{PATH} = "/usr/sbin:/usr/bin:/sbin:/bin"; # in taint mode only what the plugin says has to be clean
+            my ($volid, @command) = map { /^(.*)$/s } @ARGV;
             my $config = PVE::Storage::config();
             my $path = PVE::Storage::path($config, $volid);
             my $active = -e $path;
@@ -43,8 +44,8 @@ fill() { # VOLID FILE: make the volume hold the file
     with_volume pve1 "$1" qemu-img convert -n -f raw -O "$(format_of "$1")" "$2" {}
 }
 
-same() { # VOLID FILE: equal content, the longer one padded with zeros
-    with_volume pve1 "$1" qemu-img compare -f "$(format_of "$1")" -F raw {} "$2"
+same() { # VOLID FILE [NODE]: equal content, the longer one padded with zeros
+    with_volume "${3:-pve1}" "$1" qemu-img compare -f "$(format_of "$1")" -F raw {} "$2"
 }
 
 write_mark() { # VOLID BYTE [OFFSET]: 64 KiB of that byte

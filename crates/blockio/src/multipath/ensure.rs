@@ -180,7 +180,8 @@ impl Attempt<'_> {
         match command(&self.multipath.daemon, &patience) {
             Err(error) if error.kind() == ErrorKind::Timeout => Ok(Reply::Busy),
             Err(error) if error.kind() == ErrorKind::Unreachable => {
-                Ok(Reply::Failed(error.message().to_owned()))
+                let problem = error.message().split(';').next();
+                Ok(Reply::Failed(problem.unwrap_or_default().to_owned()))
             }
             reply => reply,
         }

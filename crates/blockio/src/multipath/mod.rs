@@ -15,7 +15,9 @@ mod kernel;
 mod mapper;
 mod model;
 mod names;
+mod openers;
 mod patience;
+mod release;
 mod remove;
 mod resize;
 mod settings;
@@ -137,6 +139,11 @@ impl Multipath {
                 _ => patience.pause(LOOK_AGAIN)?,
             }
         }
+    }
+
+    /// The map's device file.
+    fn node(&self, map: &Map) -> PathBuf {
+        self.root.join("dev/mapper").join(&map.name)
     }
 
     /// Time for one command: enough is left to do without the daemon.

@@ -6,21 +6,23 @@
 //! does. At last the daemon forgets the paths, or the next report about one of them would bring the map back.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::kernel::Seen;
 use super::names::{check_wwid, uuid_of};
+use super::openers::Openers;
+use super::release::Release;
 use super::users::{Census, Users};
-use super::{
-    LOOK_AGAIN, Map, MapPath, MapperDevice, Multipath, Patience, Reply, aside, flush, lacks_mapper,
-};
+use super::{LOOK_AGAIN, MapperDevice, Multipath, Patience, Reply, aside, flush, lacks_mapper};
 use crate::{Error, ErrorKind, Result};
 
 /// udev looks into each device that appears or changes. What only has a map open, without a name for it, gets this
-/// long to finish.
+/// long to finish, and udev itself all the time there is.
 const GRACE: Duration = Duration::from_secs(3);
+/// So often it is looked who that is.
+const ASK_WHO: Duration = Duration::from_millis(500);
 /// Forgetting a path is a precaution and not worth more than this.
 const FORGET_LIMIT: Duration = Duration::from_secs(2);
 /// A map that was made anew within this time was removed in vain.
@@ -46,29 +48,26 @@ impl Multipath {
     /// `timeout`, `cancelled`. The map is there and queues as before in all these cases.
     pub fn remove_map(&self, wwid: &str, patience: &Patience<'_>) -> Result<Removed> {
         check_wwid(wwid)?;
+        let uuid = uuid_of(wwid);
         let mut removal = Removal {
             multipath: self,
             census: Census::below(&self.root),
             wwid,
-            uuid: uuid_of(wwid),
+            uuid: &uuid,
+            release: Release::new(self, wwid, &uuid),
             patience,
             disks: BTreeSet::new(),
             flushed: None,
-            released: None,
             failures: 0,
             problem: String::new(),
             open_since: None,
+            asked_who: None,
         };
         let result = removal.run();
         if result.is_err() {
-            removal.restore();
+            removal.release.restore();
         }
         result
-    }
-
-    /// The map's device file.
-    pub(super) fn node(&self, map: &Map) -> PathBuf {
-        self.root.join("dev/mapper").join(&map.name)
     }
 }
 
@@ -77,25 +76,20 @@ struct Removal<'a> {
     multipath: &'a Multipath,
     census: Census,
     wwid: &'a str,
-    uuid: String,
+    uuid: &'a str,
     patience: &'a Patience<'a>,
     /// Every disk that was seen in it.
     disks: BTreeSet<String>,
     flushed: Option<bool>,
-    /// Set when I/O that waits for a path was let fail.
-    released: Option<Released>,
+    release: Release<'a>,
     /// How often the daemon did not remove it.
     failures: u32,
     /// The last thing that did not work.
     problem: String,
-    /// Since when something unknown has it open.
+    /// Since when something has it open.
     open_since: Option<Instant>,
-}
-
-/// A map that does not queue for now.
-struct Released {
-    name: String,
-    was_queueing: bool,
+    /// When it was last looked who that is.
+    asked_who: Option<Instant>,
 }
 
 impl Removal<'_> {
@@ -112,7 +106,7 @@ impl Removal<'_> {
         }
         Ok(Removed {
             found,
-            flushed: self.flushed.unwrap_or(true),
+            flushed: self.flushed.unwrap_or(!found),
         })
     }
 
@@ -140,15 +134,15 @@ impl Removal<'_> {
 
     /// A device leaves the device-mapper's table before sysfs, so both must be without it.
     fn everywhere(&self) -> Result<Option<(Seen, Option<MapperDevice>)>> {
-        if let Some(found) = self.multipath.look(&self.uuid)? {
+        if let Some(found) = self.multipath.look(self.uuid)? {
             return Ok(Some(found));
         }
-        let seen = self.multipath.sysfs.find(&self.uuid)?;
+        let seen = self.multipath.sysfs.find(self.uuid)?;
         Ok(seen.map(|seen| (seen, None)))
     }
 
     fn step(&mut self, seen: &Seen, mapper: Option<&MapperDevice>) -> Result<()> {
-        let users = self.census.users(&seen.device, &self.uuid)?;
+        let users = self.census.users(&seen.device, self.uuid)?;
         if !users.users.is_empty() {
             return Err(self.busy(&users.users));
         }
@@ -158,13 +152,13 @@ impl Removal<'_> {
             return self.patience.pause(LOOK_AGAIN);
         }
         if self.flushed.is_none() {
-            self.flush(seen, &node)?;
+            self.flush(&node)?;
         }
         // Asked with no time left, the daemon would act after our look.
         if self.patience.is_over() {
             return Ok(());
         }
-        if self.ask_daemon(seen)? {
+        if self.ask_daemon(seen, &users)? {
             return Ok(());
         }
         self.ask_mapper(&users)?;
@@ -180,87 +174,73 @@ impl Removal<'_> {
     ) -> Result<bool> {
         // Each partition has its map open.
         let partitions = u32::try_from(users.partitions.len()).unwrap_or(u32::MAX);
-        let mut open = mapper.is_some_and(|mapper| mapper.open_count > partitions);
+        let mut opened = mapper.map_or(0, |mapper| mapper.open_count.saturating_sub(partitions));
         for partition in &users.partitions {
-            open |= matches!(self.multipath.mapper.look(partition), Ok(Some(device)) if device.open_count > 0);
+            if let Ok(Some(device)) = self.multipath.mapper.look(&partition.uuid) {
+                opened = opened.saturating_add(device.open_count);
+            }
         }
-        if !open {
+        if opened == 0 {
             self.open_since = None;
             return Ok(false);
         }
-        self.still_open(seen)?;
+        self.still_open(seen, users, opened)?;
         Ok(true)
     }
 
-    fn still_open(&mut self, seen: &Seen) -> Result<()> {
+    /// Who only looks at it may take its time, and must not wait for a path that will not come. Anybody else has it
+    /// for good.
+    fn still_open(&mut self, seen: &Seen, users: &Users, opened: u32) -> Result<()> {
         let since = *self.open_since.get_or_insert_with(Instant::now);
-        if since.elapsed() < GRACE && !self.patience.is_over() {
+        if self.patience.is_over() {
+            return Err(self.opened(seen, users));
+        }
+        if self.asked_who.unwrap_or(since).elapsed() < ASK_WHO {
             return Ok(());
         }
-        Err(self.opened(seen))
-    }
-
-    fn opened(&self, seen: &Seen) -> Error {
-        let partitions = self.census.partition_devices(&seen.device, &self.uuid);
-        let mut devices = vec![seen.device.as_str()];
-        devices.extend(partitions.iter().map(String::as_str));
-        let mut users = self.census.processes(&devices);
-        if users.is_empty() {
-            users.push("something has it open".to_owned());
+        self.asked_who = Some(Instant::now());
+        if self.openers(seen, users).only_probe(opened) {
+            return self.release.release_if_dead(self.patience);
         }
-        self.busy(&users)
+        if since.elapsed() < GRACE {
+            return Ok(());
+        }
+        Err(self.opened(seen, users))
     }
 
-    fn flush(&mut self, seen: &Seen, node: &Path) -> Result<()> {
-        self.release_if_dead(&seen.name)?;
+    fn openers(&self, seen: &Seen, users: &Users) -> Openers {
+        let mut devices = vec![seen.device.clone()];
+        let partitions = users.partitions.iter();
+        devices.extend(partitions.map(|partition| partition.device.clone()));
+        Openers::of(&self.multipath.root, &devices)
+    }
+
+    fn opened(&self, seen: &Seen, users: &Users) -> Error {
+        self.busy(&self.openers(seen, users).names())
+    }
+
+    fn flush(&mut self, node: &Path) -> Result<()> {
         let patience = self.patience;
-        let result = flush::flush(node, patience, || self.release_if_dead(&seen.name));
-        match result {
+        self.release.release_if_dead(patience)?;
+        let release = &mut self.release;
+        match flush::flush(node, patience, || release.release_if_dead(patience)) {
             Ok(()) => self.flushed = Some(true),
             // It went away; the next look tells.
             Err(error) if error.kind() == ErrorKind::Absent => {}
-            // Nothing can be saved any more. Keeping a dead map would not save it either.
-            Err(error) if self.released.is_some() && error.kind() != ErrorKind::Timeout => {
-                if error.is_cancelled() {
+            Err(error) => {
+                let unanswered = error.is_cancelled() || error.kind() == ErrorKind::Timeout;
+                if unanswered || !self.release.is_released() {
                     return Err(error);
                 }
+                // Nothing can be saved any more. Keeping a dead map would not save it either.
                 self.flushed = Some(false);
             }
-            Err(error) => return Err(error),
         }
         Ok(())
     }
 
-    /// Lets what waits for a path fail, when none is left.
-    fn release_if_dead(&mut self, name: &str) -> Result<()> {
-        if self.released.is_some() {
-            return Ok(());
-        }
-        let Some((seen, mapper)) = self.multipath.look(&self.uuid)? else {
-            return Ok(());
-        };
-        let map = Map::new(self.wwid, seen, mapper.as_ref(), None);
-        if !map.paths.iter().all(MapPath::is_dead) {
-            return Ok(());
-        }
-        self.released = Some(Released {
-            name: name.to_owned(),
-            was_queueing: map.queueing == Some(true),
-        });
-        // Both: the kernel must do it now, and the daemon would undo it.
-        let daemon = self
-            .multipath
-            .daemon
-            .disable_queueing(name, &self.patience.at_most(FORGET_LIMIT));
-        let mapper = self.multipath.mapper.set_queueing(&self.uuid, false);
-        match (daemon, mapper) {
-            (Err(error), _) | (_, Err(error)) if error.is_cancelled() => Err(error),
-            _ => Ok(()),
-        }
-    }
-
     /// True when the daemon says that it is done.
-    fn ask_daemon(&mut self, seen: &Seen) -> Result<bool> {
+    fn ask_daemon(&mut self, seen: &Seen, users: &Users) -> Result<bool> {
         if self.failures >= FAILURES {
             return Ok(false);
         }
@@ -270,7 +250,9 @@ impl Removal<'_> {
             Err(error) if error.is_cancelled() => return Err(error),
             Err(error) => {
                 self.failures = FAILURES;
-                error.message().clone_into(&mut self.problem);
+                // Without its advice: the error that this goes into has one.
+                let problem = error.message().split(';').next();
+                problem.unwrap_or_default().clone_into(&mut self.problem);
                 return Ok(false);
             }
         };
@@ -289,7 +271,7 @@ impl Removal<'_> {
                 Ok(false)
             }
             Reply::InUse => {
-                self.still_open(seen)?;
+                self.still_open(seen, users, u32::MAX)?;
                 self.patience.pause(LOOK_AGAIN)?;
                 Ok(true)
             }
@@ -313,10 +295,17 @@ impl Removal<'_> {
         if self.failures < FAILURES {
             return Ok(());
         }
-        for uuid in users.partitions.iter().chain([&self.uuid]) {
-            let (mapper, gone) = (Arc::clone(&self.multipath.mapper), uuid.clone());
+        if self.patience.is_over() {
+            return Ok(());
+        }
+        // Begun in time, it gets a moment to come back.
+        let patience = self.patience.for_another(self.patience.left().max(SETTLE));
+        let partitions = users.partitions.iter();
+        let uuids = partitions.map(|partition| partition.uuid.as_str());
+        for uuid in uuids.chain([self.uuid]) {
+            let (mapper, gone) = (Arc::clone(&self.multipath.mapper), uuid.to_owned());
             let work = move || mapper.remove(&gone);
-            match aside::run(&format!("remove {uuid}"), work, self.patience, || Ok(())) {
+            match aside::run(&format!("remove {uuid}"), work, &patience, || Ok(())) {
                 Ok(()) => {}
                 // Opened since the look at it; the next one tells by whom.
                 Err(error) if error.kind() == ErrorKind::Busy => {
@@ -344,24 +333,6 @@ impl Removal<'_> {
         Ok(())
     }
 
-    /// After a failure, the map is as it was.
-    fn restore(&self) {
-        let Some(released) = &self.released else {
-            return;
-        };
-        // Also for a caller who cancelled.
-        let cancel = crate::stream::Cancel::default();
-        let patience = Patience::new(FORGET_LIMIT, &cancel);
-        let restored = self
-            .multipath
-            .daemon
-            .restore_queueing(&released.name, &patience);
-        if released.was_queueing && !matches!(restored, Ok(Reply::Ok)) {
-            // Nothing is left to be tried; the error under way says more than one from here.
-            let _ = self.multipath.mapper.set_queueing(&self.uuid, true);
-        }
-    }
-
     fn busy(&self, users: &[String]) -> Error {
         Error::new(
             ErrorKind::Busy,
@@ -375,7 +346,8 @@ impl Removal<'_> {
 
     fn overdue(&self, seen: &Seen) -> Error {
         if self.open_since.is_some() {
-            return self.opened(seen);
+            let users = self.census.users(&seen.device, self.uuid);
+            return self.opened(seen, &users.unwrap_or_default());
         }
         let problem = if self.problem.is_empty() {
             "it is still there"

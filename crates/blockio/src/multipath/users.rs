@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-//! Who uses a map: devices on it, mounts, swap; and which processes have it open.
+//! What lies on a map: devices, mounts, swap.
 
 use std::path::{Path, PathBuf};
 
@@ -9,16 +9,23 @@ use crate::Result;
 
 /// Devices on devices on a map; deeper than anybody builds, so that a loop in a damaged tree ends.
 const DEEPEST: usize = 8;
-/// As many names as a message needs.
-const NAMES_MAX: usize = 5;
 
 /// What lies on a map.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Users {
     /// Who uses it, in words.
     pub users: Vec<String>,
-    /// UUIDs of the partitions that kpartx made of it. They use nothing by themselves.
-    pub partitions: Vec<String>,
+    /// Partitions that kpartx made of it. They use nothing by themselves.
+    pub partitions: Vec<Partition>,
+}
+
+/// A partition that kpartx made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Partition {
+    /// `dm-4`.
+    pub device: String,
+    /// Of the device-mapper.
+    pub uuid: String,
 }
 
 /// Finds out who uses a map.
@@ -49,10 +56,13 @@ impl Census {
             let holder_uuid = self.sysfs.uuid(&holder)?.unwrap_or_default();
             if let Some(number) = partition_of(&holder_uuid, uuid) {
                 self.look(&holder, &format!("partition {number}"), found)?;
-                found.partitions.push(holder_uuid);
                 if depth < DEEPEST {
                     self.above(&holder, uuid, depth + 1, found)?;
                 }
+                found.partitions.push(Partition {
+                    device: holder,
+                    uuid: holder_uuid,
+                });
                 continue;
             }
             let name = self.sysfs.name(&holder)?;
@@ -87,49 +97,6 @@ impl Census {
             found.users.push(format!("{called} is swap"));
         }
         Ok(())
-    }
-
-    /// Processes that have one of the devices open, as far as this can be seen. Expensive; for messages.
-    pub fn processes(&self, devices: &[&str]) -> Vec<String> {
-        let nodes: Vec<PathBuf> = devices
-            .iter()
-            .map(|device| Path::new("/dev").join(device))
-            .collect();
-        let Ok(processes) = std::fs::read_dir(self.root.join("proc")) else {
-            return Vec::new();
-        };
-        let mut found = Vec::new();
-        for process in processes.flatten() {
-            let file_name = process.file_name();
-            let Some(pid) = file_name.to_str().filter(|pid| pid.parse::<u32>().is_ok()) else {
-                continue;
-            };
-            let Ok(files) = std::fs::read_dir(process.path().join("fd")) else {
-                continue;
-            };
-            let open = files
-                .flatten()
-                .filter_map(|file| std::fs::read_link(file.path()).ok())
-                .any(|target| nodes.contains(&target));
-            if open {
-                let name = std::fs::read_to_string(process.path().join("comm")).unwrap_or_default();
-                found.push(format!("process {} ({pid})", name.trim()));
-            }
-            if found.len() >= NAMES_MAX {
-                break;
-            }
-        }
-        found
-    }
-
-    /// Devices of the partitions, for [`processes`](Self::processes).
-    pub fn partition_devices(&self, device: &str, uuid: &str) -> Vec<String> {
-        let holders = self.sysfs.holders(device).unwrap_or_default();
-        let is_partition = |holder: &String| {
-            let holder_uuid = self.sysfs.uuid(holder).ok().flatten();
-            holder_uuid.is_some_and(|holder_uuid| partition_of(&holder_uuid, uuid).is_some())
-        };
-        holders.into_iter().filter(is_partition).collect()
     }
 
     /// Empty when it is not there: a kernel without swap has no list of it.

@@ -29,13 +29,14 @@ fn map_of(ensured: Result<Ensured>) -> (Map, Vec<String>) {
 fn a_daemon_that_makes_it_by_itself_is_left_alone() {
     let node = Node::new();
     let daemon = node.daemon(|_, _| "fail\n".into());
-    let (map, missing) = std::thread::scope(|scope| {
-        scope.spawn(|| {
-            std::thread::sleep(millis(60));
-            node.map(WWID, &["sdb", "sdc"]);
-        });
-        map_of(ensure(&node, 2, LONG))
-    });
+    // Before the first look again.
+    let udev = node.clone();
+    let wake = move |_| udev.map(WWID, &["sdb", "sdc"]);
+    let paths = ["sdb".to_owned(), "sdc".to_owned()];
+    let (map, missing) = map_of(within(LONG, |patience| {
+        node.multipath()
+            .ensure_map(WWID, &paths, 2, &patience.woken_by(&wake))
+    }));
     assert_eq!((map.name.as_str(), missing.len()), (WWID, 0));
     assert!(daemon.orders().is_empty(), "{:?}", daemon.commands());
     // Again, with nothing to do.
@@ -140,7 +141,7 @@ fn nothing_usable_at_the_deadline_is_an_error_with_what_was_said() {
         "add map 360014059abcde3c584628a02620bf796" => "fail\ndevice not found\n".into(),
         _ => "ok\n".into(),
     });
-    let error = ensure(&node, 1, millis(600)).unwrap_err();
+    let error = ensure(&node, 1, millis(2000)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Timeout);
     assert!(
         error.message().contains("multipathd does not know it"),

@@ -113,11 +113,46 @@ fn a_partition_in_use_is_in_the_way_and_an_unused_one_goes_too() {
 fn a_process_that_keeps_it_open_is_named() {
     let node = with_map();
     let daemon = obedient(&node);
+    opener(&node, "kvm");
+    assert_refused(&node, &daemon, "process kvm (4711)");
+}
+
+/// A process that has the map open.
+fn opener(node: &Node, name: &str) {
     node.mapper(UUID, |device| device.open_count = 1);
     fs::create_dir_all(node.path("proc/4711/fd")).unwrap();
-    fs::write(node.path("proc/4711/comm"), "kvm\n").unwrap();
+    fs::write(node.path("proc/4711/comm"), format!("{name}\n")).unwrap();
     symlink("/dev/dm-3", node.path("proc/4711/fd/9")).unwrap();
-    assert_refused(&node, &daemon, "process kvm (4711)");
+}
+
+#[test]
+fn who_only_looks_must_not_wait_for_a_path_that_will_not_come() {
+    for (name, opened, released) in [
+        ("(udev-worker)", 1, true),
+        ("kvm", 1, false),
+        ("blkid", 2, false),
+    ] {
+        let node = with_map();
+        let _daemon = obedient(&node);
+        opener(&node, name);
+        node.mapper(UUID, |device| {
+            device.open_count = opened;
+            device.paths.iter_mut().for_each(|path| path.1 = false);
+        });
+        // It gets its error, and closes the map.
+        let closer = node.clone();
+        let wake = move |pause: Duration| {
+            std::thread::sleep(pause);
+            if closer.calls() == ["queueing false"] && closer.has_map() {
+                closer.mapper(UUID, |device| device.open_count = 0);
+            }
+        };
+        let removed = within(millis(1500), |patience| {
+            node.multipath().remove_map(WWID, &patience.woken_by(&wake))
+        });
+        assert_eq!(removed == DONE, released, "{name}: {removed:?}");
+        assert_eq!(node.calls().is_empty(), !released, "{name}");
+    }
 }
 
 #[test]
@@ -137,17 +172,18 @@ fn udev_may_finish_looking_at_it() {
 
 #[test]
 fn the_kernel_removes_what_the_daemon_does_not() {
-    for answer in [
-        Answer::from("fail\n"),
-        "fail\ndevice not found\n".into(),
-        "ok\n".into(),
-        "timeout\n".into(),
-        Answer::Raw(Vec::new()),
-        Answer::Silence,
+    for (answer, limit) in [
+        (Answer::from("fail\n"), LONG),
+        ("fail\ndevice not found\n".into(), LONG),
+        ("ok\n".into(), LONG),
+        (Answer::Raw(Vec::new()), LONG),
+        // Half of the time is for the daemon.
+        ("timeout\n".into(), millis(3000)),
+        (Answer::Silence, millis(3000)),
     ] {
         let node = with_map();
         let _daemon = node.daemon(move |_, _| answer.clone());
-        assert_eq!(remove(&node, millis(1000)), DONE);
+        assert_eq!(remove(&node, limit), DONE);
         assert_eq!(node.calls(), [format!("remove {UUID}")]);
     }
     let node = with_map();
@@ -185,19 +221,21 @@ fn a_map_that_comes_back_is_removed_again() {
 #[test]
 fn one_that_always_comes_back_is_an_error() {
     let node = with_map();
-    let _daemon = node.daemon(|node, command| {
-        match command {
-            "del map mpatha" => node.drop_device(UUID),
-            "del path sdc" => node.map("mpatha", &["sdb", "sdc"]),
-            _ => {}
+    let _daemon = obedient(&node);
+    let somebody = node.clone();
+    let wake = move |_| {
+        if !somebody.has_map() {
+            somebody.map("mpatha", &["sdb", "sdc"]);
         }
-        "ok\n".into()
-    });
+    };
     let started = Instant::now();
-    let error = remove(&node, millis(500)).unwrap_err();
+    let error = within(millis(500), |patience| {
+        node.multipath()
+            .remove_map(WWID, &patience.woken_by(&wake))
+            .unwrap_err()
+    });
     assert_eq!(error.kind(), ErrorKind::Timeout);
-    assert!(error.message().contains("made anew"), "{error}");
-    assert!(started.elapsed() < millis(5000));
+    assert!(node.has_map() && started.elapsed() < LONG);
 }
 
 #[test]
@@ -241,7 +279,7 @@ fn a_map_that_could_not_be_removed_queues_as_before() {
             "restorequeueing map mpatha" => answer.into(),
             _ => "fail\nmap or partition in use\n".into(),
         });
-        let error = remove(&node, millis(500)).unwrap_err();
+        let error = remove(&node, millis(2000)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
         assert_eq!(
             daemon.orders().last().unwrap(),
