@@ -4,6 +4,7 @@
 
 lib=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 project=$(cd "$lib/../.." && pwd)
+export UV_USE_IO_URING=0 # User-mode Linux breaks when a process that uses it starts another one
 LOG=${LOG:-/tmp/commands.log} # what each assertion ran and got
 
 . "$project/tests/pve/lib/tap.sh"
@@ -14,9 +15,11 @@ LOG=${LOG:-/tmp/commands.log} # what each assertion ran and got
 . "$lib/nvme.sh"
 . "$lib/load.sh"
 . "$lib/project.sh"
+. "$lib/connectors.sh"
 
 finish() { # the last line of each file
     service_stop
+    connectors_stop
     done_testing
     [ "$FAILED" = 0 ]
 }

@@ -37,7 +37,11 @@ export class IscsiSessions {
     const before = await this.of(target.iqn);
     const missing = target.portals.filter((portal) => !before.some((session) => isAt(session, portal)));
     const results = await Promise.allSettled(missing.map((portal) => this.#logInAt(ctx, target, portal)));
-    ctx.signal.throwIfAborted();
+    if (ctx.signal.aborted) {
+      const later = { ...ctx, signal: AbortSignal.timeout(limits.record) };
+      if ((await this.of(target.iqn)).length === 0) await this.#forget(later, target);
+      throw ctx.signal.reason;
+    }
     const failures = results.flatMap((result, index) => {
       const portal = missing[index];
       if (result.status === "fulfilled" || !portal) return [];
@@ -52,6 +56,8 @@ export class IscsiSessions {
       }
       return usable;
     }
+    // Nothing was there before, so nothing is left: not the records of portals that do not work either.
+    if (sessions.length === 0) await this.#forget(ctx, target);
     const rejected = failures.some(({ error }) => error.code === "auth");
     const why =
       failures.map(({ error }) => error.message).join("; ") || "its sessions have lost their connections";
@@ -67,7 +73,8 @@ export class IscsiSessions {
   }
 
   /** Logs out of a target and forgets it, unless one of its LUNs is still a device here. Says whether it did. */
-  async logOutWhenUnused(ctx: Context, { iqn }: IscsiTarget): Promise<boolean> {
+  async logOutWhenUnused(ctx: Context, target: IscsiTarget): Promise<boolean> {
+    const { iqn } = target;
     const sessions = await this.of(iqn);
     if (sessions.some(({ luns }) => luns.length > 0)) return false;
     if (sessions.length > 0) {
@@ -86,8 +93,19 @@ export class IscsiSessions {
         );
       }
     }
-    await this.#iscsiadm(ctx, limits.record, ["-m", "node", "-T", iqn, "-o", "delete"]);
+    await this.#forget(ctx, target);
     return true;
+  }
+
+  /** Removes the records of a target, portal by portal: what was never logged in to has one of its own kind. */
+  async #forget(ctx: Context, { iqn, portals }: IscsiTarget): Promise<void> {
+    for (const portal of portals) {
+      if ((await recordFiles(this.root, iqn, portal)).length === 0) continue;
+      const node = ["-m", "node", "-T", iqn, "-p", formatPortal(portal)];
+      const { status: ended } = await this.#iscsiadm(ctx, limits.record, [...node, "-o", "delete"]);
+      if (ended !== 0)
+        ctx.log.warn("a record of a target stays", { target: iqn, at: formatPortal(portal), ended });
+    }
   }
 
   async #logInAt(ctx: Context, { iqn, chap }: IscsiTarget, portal: Portal): Promise<void> {

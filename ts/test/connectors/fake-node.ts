@@ -39,7 +39,7 @@ new)
     mkdir -p "$record"
     printf '# BEGIN RECORD\\nnode.name = %s\\nnode.startup = automatic\\nnode.session.scan = auto\\n# END RECORD\\n' "$iqn" >"$record/default"
     ;;
-delete) rm -rf "$root/var/lib/iscsi/nodes/$iqn" ;;
+delete) rm -r "$record" && rmdir "$root/var/lib/iscsi/nodes/$iqn" 2>/dev/null ;;
 login)
     how=$(grep -F "$portal " "$root/portals" | cut -d ' ' -f 2)
     case $how in

@@ -95,6 +95,7 @@ test("a target without any portal is unreachable, each one named", async (t) => 
   const connect = connector.connect(node.context(), connection(), link());
   await t.throwsAsync(connect, { code: "unreachable", message: /10\.0\.0\.1:3260.*10\.0\.0\.2:3260/ });
   t.false(existsSync(link()));
+  t.false(node.hasRecords(iqn), "nor is a record left");
 });
 
 test("a portal that never answers is bounded by the caller's deadline", async (t) => {
@@ -103,6 +104,7 @@ test("a portal that never answers is bounded by the caller's deadline", async (t
   const started = performance.now();
   await t.throwsAsync(connector.connect(node.context(500), connection(), link()), { code: "timeout" });
   t.true(performance.now() - started < 5_000);
+  t.false(node.hasRecords(iqn));
 });
 
 test("the wrong disk is never opened: what an address was before goes first", async (t) => {
