@@ -212,7 +212,7 @@ subtest 'a service that comes back after a moment' => sub {
             last if -e $count;
             sleep(0.05);
         }
-        sleep(1);
+        sleep(0.3);
         my $next = start_service($handlers, base => $service->{base});
         sleep(2);
         stop_service($next);

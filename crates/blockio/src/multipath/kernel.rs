@@ -199,7 +199,8 @@ fn is_gone(error: &std::io::Error) -> bool {
     matches!(error.kind(), Io::NotFound | Io::NotADirectory)
         || matches!(
             Errno::from_io_error(error),
-            Some(Errno::NODEV | Errno::NXIO)
+            // The last: a map that goes away while it is asked.
+            Some(Errno::NODEV | Errno::NXIO | Errno::INVAL)
         )
 }
 
