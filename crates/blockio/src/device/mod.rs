@@ -39,5 +39,5 @@ pub use steps::{
 };
 pub use sysfs::{Devno, Sysfs, Trace};
 pub use uevent::Uevents;
-pub use wait::{FoundPaths, wait_for, wait_paths};
+pub use wait::{FoundPaths, SWARM, Watch, wait_for, wait_paths};
 pub use wwid::{Kind as WwidKind, Wwid};
