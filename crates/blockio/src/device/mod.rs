@@ -23,6 +23,7 @@ mod wait;
 mod wwid;
 
 pub use bounded::bounded;
+pub(crate) use bounded::joined;
 pub use change::{PathState, delete, rescan, scan, set_state};
 pub use fc::{FcTarget, fc_targets};
 pub use hctl::Hctl;
@@ -37,6 +38,7 @@ pub use scsi::{ScsiPath, path_at, paths_at, paths_of};
 pub use steps::{
     delete_within, flush_within, is_busy_within, nvme_rescan_within, rescan_within, scan_within,
 };
+pub(crate) use steps::{flush_joined, is_flushed};
 pub use sysfs::{Devno, Sysfs, Trace};
 pub use uevent::Uevents;
 pub use wait::{FoundPaths, wait_for, wait_paths};
