@@ -13,7 +13,7 @@ use super::kernel::Seen;
 use super::names::{check_wwid, uuid_of};
 use super::openers::Openers;
 use super::release::Release;
-use super::users::{Census, Users};
+use super::users::{Users, users_of};
 use super::{LOOK_AGAIN, MapperDevice, Multipath, Patience, Reply, lacks_mapper};
 use crate::device::{self, flush_joined, is_flushed, joined};
 use crate::{Error, ErrorKind, Result};
@@ -52,7 +52,6 @@ impl Multipath {
         let mut removal = Removal {
             multipath: self,
             tree: device::Sysfs::new(&self.root),
-            census: Census::below(&self.root),
             wwid,
             uuid: &uuid,
             release: Release::new(self, wwid, &uuid),
@@ -76,7 +75,6 @@ impl Multipath {
 struct Removal<'a> {
     multipath: &'a Multipath,
     tree: device::Sysfs,
-    census: Census,
     wwid: &'a str,
     uuid: &'a str,
     patience: &'a Patience<'a>,
@@ -144,7 +142,7 @@ impl Removal<'_> {
     }
 
     fn step(&mut self, seen: &Seen, mapper: Option<&MapperDevice>) -> Result<()> {
-        let users = self.census.users(&seen.device, self.uuid)?;
+        let users = users_of(&self.tree, &seen.device, self.uuid)?;
         if !users.users.is_empty() {
             return Err(self.busy(&users.users));
         }
@@ -210,10 +208,10 @@ impl Removal<'_> {
     }
 
     fn openers(&self, seen: &Seen, users: &Users) -> Openers {
-        let mut devices = vec![seen.device.clone()];
+        let mut devices = vec![seen.device.as_str()];
         let partitions = users.partitions.iter();
-        devices.extend(partitions.map(|partition| partition.device.clone()));
-        Openers::of(&self.multipath.root, &devices)
+        devices.extend(partitions.map(|partition| partition.device.as_str()));
+        Openers::of(&self.tree, &devices)
     }
 
     fn opened(&self, seen: &Seen, users: &Users) -> Error {
@@ -350,7 +348,7 @@ impl Removal<'_> {
 
     fn overdue(&self, seen: &Seen) -> Error {
         if self.open_since.is_some() {
-            let users = self.census.users(&seen.device, self.uuid);
+            let users = users_of(&self.tree, &seen.device, self.uuid);
             return self.opened(seen, &users.unwrap_or_default());
         }
         let problem = if self.problem.is_empty() {
