@@ -10,6 +10,8 @@ import { formatPortal, type Portal } from "./portal.js";
 export interface IscsiTarget {
   readonly iqn: string;
   readonly portals: readonly Portal[];
+  /** Log in at all of them, not only at the first that works. */
+  readonly everyPortal: boolean;
   readonly chap?: { readonly user: string; readonly password: string };
 }
 
@@ -33,23 +35,27 @@ export class IscsiSessions {
   ) {}
 
   /**
-   * Logs in at every portal where there is no session yet. One is enough: others that fail are warned of, and tried again
-   * the next time.
+   * Logs in at every portal where there is no session yet, or at the first that works. One is enough: others that fail are
+   * warned of, and tried again the next time.
    *
    * @throws `auth` when the target rejects the credentials, `unreachable` when no portal can be used. When the caller's time
    *   is over, iscsid goes on trying: what comes of that is to be given up later.
    */
   async logIn(ctx: Context, target: IscsiTarget): Promise<IscsiSession[]> {
     const before = await this.of(target.iqn);
-    const missing = target.portals.filter((portal) => !before.some((session) => isAt(session, portal)));
-    const results = await Promise.allSettled(missing.map((portal) => this.#logInAt(ctx, target, portal)));
+    const absent = target.portals.filter((portal) => !before.some((session) => isAt(session, portal)));
+    const done = !target.everyPortal && before.some(({ state }) => state === "LOGGED_IN");
+    const missing = done ? [] : absent;
+    const results = target.everyPortal
+      ? await Promise.allSettled(missing.map((portal) => this.#logInAt(ctx, target, portal)))
+      : await firstThatWorks(missing, (portal) => this.#logInAt(ctx, target, portal));
     ctx.signal.throwIfAborted();
     const failures = results.flatMap((result, index) => {
       const portal = missing[index];
       if (result.status === "fulfilled" || !portal) return [];
       return [{ at: formatPortal(portal), error: wrap(result.reason, formatPortal(portal)) }];
     });
-    const made = missing.length - failures.length;
+    const made = results.length - failures.length;
     const sessions = made === 0 ? before : await this.#settled(target, made + before.length);
     const usable = sessions.filter(({ state }) => state === "LOGGED_IN");
     if (usable.length > 0) {
@@ -138,6 +144,20 @@ export class IscsiSessions {
       throw fail("unsupported", "use iSCSI: iscsiadm is missing; install open-iscsi");
     return run(program, args, { signal: ctx.signal, limitMs: limits[what], spareMs: spare[what] });
   }
+}
+
+/** One after the other, until one is done. */
+async function firstThatWorks(
+  portals: readonly Portal[],
+  logIn: (portal: Portal) => Promise<void>,
+): Promise<PromiseSettledResult<void>[]> {
+  const results: PromiseSettledResult<void>[] = [];
+  for (const portal of portals) {
+    const [result] = await Promise.allSettled([logIn(portal)]);
+    results.push(result);
+    if (result.status === "fulfilled") break;
+  }
+  return results;
 }
 
 function isAt({ portals }: IscsiSession, portal: Portal): boolean {

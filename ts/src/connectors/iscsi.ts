@@ -52,7 +52,7 @@ export class IscsiConnector implements Connector {
         await disk.scan(ctx, addresses);
         return addresses;
       });
-      await setLink(link, await disk.assemble(ctx, at));
+      await setLink(link, await disk.assemble(ctx, at, iscsi));
       return link;
     });
   }
@@ -63,6 +63,8 @@ export class IscsiConnector implements Connector {
       await this.#disk(iscsi, "disconnect").remove(ctx);
       await removeLink(link);
     });
+    // Before the array is asked who uses the target.
+    await this.released(ctx, connection);
   }
 
   /** The last one logs out. */
@@ -117,13 +119,14 @@ function iscsiOf(connection: Connection): Iscsi {
   throw fail("internal", `iscsi connector was given a '${connection.kind}' connection`);
 }
 
-function targetOf({ iqn, portals, chap }: Iscsi): IscsiTarget {
+function targetOf({ iqn, portals, chap, multipath }: Iscsi): IscsiTarget {
   if (!/^(?:iqn\.|eui\.|naa\.)[A-Za-z0-9.:_-]{1,219}$/i.test(iqn)) {
     throw fail("invalid", `'${iqn}' is not the name of an iSCSI target; report it`);
   }
   return {
     iqn,
     portals: portals.map((portal) => parsePortal(portal, defaultPort)),
+    everyPortal: multipath ?? true,
     ...(chap ? { chap } : {}),
   };
 }

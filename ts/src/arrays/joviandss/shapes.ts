@@ -131,6 +131,9 @@ export function namedSnapshotSchema(name: string) {
   );
 }
 
+/** Where a snapshot is. */
+export const snapshotNameSchema = z.object({ volume: word, name: word });
+
 export const cloneSchema = z.object({ name: word }).transform(({ name }) => name);
 
 export const rollbackSchema = z.object({

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+import type { Context } from "../../common/context.js";
+import { fail } from "../../common/errors.js";
+import { means } from "./answer.js";
+import { othersAt, requireAlone } from "./guard.js";
+import type { Session } from "./session.js";
+
+/**
+ * Takes a zvol from its target, which goes with its last LUN. `what` names operation and object.
+ *
+ * @throws `busy` while another initiator is logged in there
+ */
+export async function withdraw(session: Session, ctx: Context, object: string, what: string): Promise<void> {
+  const { targets } = session.client;
+  for (const { target: iqn } of await targets.attachments(ctx, object)) {
+    if (iqn === undefined)
+      throw fail("unreachable", `${what}: JovianDSS does not name the target of '${object}'; try again`);
+    await requireAlone(session, ctx, iqn, what);
+    await session.edit(ctx, () => targets.detach(ctx, iqn, object));
+    await removeIfEmpty(session, ctx, iqn);
+  }
+}
+
+/** Deletes a target of a guest that has no LUNs, unless another initiator is logged in there. */
+export async function removeIfEmpty(session: Session, ctx: Context, iqn: string): Promise<void> {
+  if (!/:vm-[0-9]+-[0-9]+$/.test(iqn)) return;
+  const { targets } = session.client;
+  const luns = await targets.luns(ctx, iqn).catch((error: unknown) => {
+    if (means(error, "absent")) return undefined;
+    throw error;
+  });
+  if (!luns || luns.length > 0) return;
+  const others = await othersAt(session, ctx, iqn);
+  if (others.length > 0) {
+    ctx.log.warn("a target without volumes stays, others are logged in", { iqn, others });
+    return;
+  }
+  await session.edit(ctx, () => targets.delete(ctx, iqn));
+}
