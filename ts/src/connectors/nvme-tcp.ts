@@ -37,6 +37,8 @@ export class NvmeTcpConnector implements Connector {
       const controllers = await this.#connectAll(ctx, nvme);
       let found = await this.#namespace(nvme);
       if (!found) {
+        // The kernel gives the name of a disk that went away to the next one.
+        await removeLink(link);
         await this.#rescan(ctx, controllers);
         const appeared = async () => {
           found = await this.#namespace(nvme);
@@ -66,7 +68,7 @@ export class NvmeTcpConnector implements Connector {
             `disconnect namespace ${nvme.nguid}: device '/dev/${found.name}' is in use (${users.join(", ")}); stop that first`,
           );
         }
-        await this.layer.flushDevice(`/dev/${found.name}`, limits.flush);
+        await this.#flush(nvme, found.name);
       }
       await removeLink(link);
     });
@@ -103,6 +105,18 @@ export class NvmeTcpConnector implements Connector {
         );
       }
     });
+  }
+
+  /** Without a connection it would wait in the kernel until there is one, and nothing could end it. */
+  async #flush({ nqn, nguid }: Nvme, name: string): Promise<void> {
+    const controllers = await this.layer.nvmeControllers(this.root, nqn);
+    if (!controllers.some(({ state }) => state === "live")) {
+      throw fail(
+        "unreachable",
+        `disconnect namespace ${nguid}: there is no connection to write the data of '/dev/${name}'; repeat when the array is back, or the kernel has given it up`,
+      );
+    }
+    await this.layer.flushDevice(`/dev/${name}`, limits.flush);
   }
 
   /** Connects at every portal where there is no connection yet; one is enough, others are warned of. */

@@ -70,6 +70,28 @@ test("a namespace that was exported a moment ago is looked for", async (t) => {
   t.deepEqual(node.changes, ["rescan nvme0", "rescan nvme1"]);
 });
 
+test("a namespace that the array took away leaves no link to the disk that has its name next", async (t) => {
+  const { node, link, connector } = setUp(t);
+  await connector.connect(node.context(), connection(), link("a"));
+  node.namespaces.set(nqn, [{ name: "nvme0n1", nguid: second, size: 1n << 30n }]);
+  const soon = { ...node.context(), signal: AbortSignal.timeout(300) };
+  await t.throwsAsync(connector.connect(soon, connection(), link("a")));
+  t.false(existsSync(link("a")));
+});
+
+test("what cannot be written out stays, without a wait that nothing could end", async (t) => {
+  const { node, link, connector } = setUp(t);
+  await connector.connect(node.context(), connection(), link("a"));
+  node.nvmeState = "connecting";
+  const disconnect = () => connector.disconnect(node.context(), connection(), link("a"));
+  await t.throwsAsync(disconnect(), { code: "unreachable", message: /no connection/ });
+  t.is(readlinkSync(link("a")), "/dev/nvme0n1");
+  t.deepEqual(node.changes, []);
+  node.nvmeState = "live";
+  await disconnect();
+  t.false(existsSync(link("a")));
+});
+
 test("what is in use stays, also for whoever would leave the subsystem", async (t) => {
   const { node, link, connector } = setUp(t);
   await connector.connect(node.context(), connection(), link("a"));

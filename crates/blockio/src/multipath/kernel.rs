@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
+use crate::device::Hctl;
 use crate::{Error, Result};
 
 /// sysfs counts in these, whatever the device does.
@@ -102,21 +103,6 @@ impl Sysfs {
         read(&self.blocks.join(device).join("dm/uuid"))
     }
 
-    /// The device-mapper name of a device.
-    pub fn name(&self, device: &str) -> Result<Option<String>> {
-        read(&self.blocks.join(device).join("dm/name"))
-    }
-
-    /// `MAJOR:MINOR`.
-    pub fn number(&self, device: &str) -> Result<Option<String>> {
-        read(&self.blocks.join(device).join("dev"))
-    }
-
-    /// Devices on top of this one.
-    pub fn holders(&self, device: &str) -> Result<Vec<String>> {
-        list(&self.blocks.join(device).join("holders"))
-    }
-
     /// True when the kernel has this disk.
     pub fn exists(&self, disk: &str) -> bool {
         self.blocks.join(disk).exists()
@@ -137,7 +123,7 @@ impl Sysfs {
             .as_deref()
             .and_then(Path::file_name)
             .and_then(|name| name.to_str())
-            .filter(|name| is_hctl(name))
+            .filter(|name| name.parse::<Hctl>().is_ok())
             .map(str::to_owned);
         Ok(Slave {
             number: read(&dir.join("dev"))?.unwrap_or_default(),
@@ -150,15 +136,6 @@ impl Sysfs {
     fn unreadable(&self, error: &std::io::Error) -> Error {
         from_io(&format!("list {}", self.blocks.display()), error)
     }
-}
-
-/// `HOST:CHANNEL:TARGET:LUN`.
-fn is_hctl(name: &str) -> bool {
-    let parts: Vec<&str> = name.split(':').collect();
-    parts.len() == 4
-        && parts
-            .iter()
-            .all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// An attribute without its line end; `None` when it or its device is gone.
@@ -211,14 +188,6 @@ fn from_io(what: &str, error: &std::io::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn addresses_of_scsi_disks() {
-        assert!(is_hctl("2:0:0:1"));
-        for other in ["nvme0", "2:0:0", "2:0:0:x", "2:0:0:1:0", "2:::1"] {
-            assert!(!is_hctl(other), "{other}");
-        }
-    }
 
     #[test]
     fn a_system_without_sysfs_is_an_error_not_an_absent_map() {

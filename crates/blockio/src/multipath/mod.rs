@@ -6,11 +6,9 @@
 //!
 //! A map is known by the WWID of its disk. Its name is whatever the administrator configured, and its number changes.
 
-mod aside;
 mod control;
 mod daemon;
 mod ensure;
-mod flush;
 mod kernel;
 mod mapper;
 mod model;
