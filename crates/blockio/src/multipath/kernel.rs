@@ -103,6 +103,11 @@ impl Sysfs {
         read(&self.blocks.join(device).join("dm/uuid"))
     }
 
+    /// `MAJOR:MINOR`.
+    pub fn number(&self, disk: &str) -> Result<Option<String>> {
+        read(&self.blocks.join(disk).join("dev"))
+    }
+
     /// True when the kernel has this disk.
     pub fn exists(&self, disk: &str) -> bool {
         self.blocks.join(disk).exists()
