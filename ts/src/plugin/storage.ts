@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Capabilities, Connection, Driver, StorageType, VolumeRef } from "../arrays/contract.js";
 import { storageType } from "../arrays/registry.js";
 import type { Context, Host } from "../common/context.js";
-import { codeOf, fail } from "../common/errors.js";
+import { codeOf, fail, wrap } from "../common/errors.js";
 import { Gate } from "../common/gate.js";
 import { KeyedLocks } from "../common/locks.js";
 import type { Bytes } from "../common/size.js";
@@ -18,7 +19,11 @@ export interface NodeDevices {
   connectorOf(kind: Connection["kind"]): Connector;
   /** Directory of the links to devices, by storage. */
   readonly links: string;
+  /** How long a device may take to be closed, in milliseconds; five seconds when absent. */
+  readonly closingMs?: number;
 }
+
+const closingMs = 5_000;
 
 /** This machine's own. */
 const ownDevices: NodeDevices = {
@@ -78,8 +83,11 @@ export class Storage {
   /** Publishes a volume to this node and makes it a local path. */
   async attach(ctx: Context, ref: VolumeRef, snapshot: string | undefined): Promise<string> {
     const connection = await this.driver.publish(ctx, ref, snapshot, this.host);
+    const connector = this.devices.connectorOf(connection.kind);
     const connect = () =>
-      this.devices.connectorOf(connection.kind).connect(ctx, connection, this.#link(ref, snapshot));
+      about(`activate '${called(ref, snapshot)}'`, () =>
+        connector.connect(ctx, connection, this.#link(ref, snapshot)),
+      );
     return connect().catch(async (error: unknown) => {
       // The array does not show which password it has: after a change of it, it may be the old one.
       if (codeOf(error) !== "auth" || !this.driver.renewAccess) throw error;
@@ -97,7 +105,9 @@ export class Storage {
       throw error;
     });
     if (connection)
-      await this.devices.connectorOf(connection.kind).disconnect(ctx, connection, this.#link(ref, snapshot));
+      await about(`deactivate '${called(ref, snapshot)}'`, () =>
+        this.#disconnect(ctx, connection, ref, snapshot),
+      );
     const gone = await this.driver.unpublish(ctx, ref, snapshot, this.host);
     if (connection && gone) await this.devices.connectorOf(connection.kind).released(ctx, connection);
   }
@@ -109,6 +119,25 @@ export class Storage {
     for (const link of links)
       if (link.startsWith(start)) await this.detach(ctx, ref, link.slice(start.length));
     await this.detach(ctx, ref, undefined);
+  }
+
+  /** What is just being closed, by a guest that has stopped, is waited for. */
+  async #disconnect(
+    ctx: Context,
+    connection: Connection,
+    ref: VolumeRef,
+    snapshot: string | undefined,
+  ): Promise<void> {
+    const connector = this.devices.connectorOf(connection.kind);
+    const end = performance.now() + (this.devices.closingMs ?? closingMs);
+    for (;;) {
+      try {
+        return await connector.disconnect(ctx, connection, this.#link(ref, snapshot));
+      } catch (error) {
+        if (codeOf(error) !== "busy" || performance.now() >= end) throw error;
+        await sleep(200, undefined, { signal: ctx.signal });
+      }
+    }
   }
 
   /** Makes this node see the new size of a volume, in bytes. */
@@ -136,6 +165,19 @@ export class Storage {
       parse: (volname) => this.names.parse(volname),
       compose: ({ vmid, name }) => this.names.compose(vmid, name),
     });
+  }
+}
+
+function called({ volname }: VolumeRef, snapshot: string | undefined): string {
+  return snapshot === undefined ? volname : `${volname}@${snapshot}`;
+}
+
+/** Runs `body`; its errors begin with what was done to which volume. */
+async function about<T>(what: string, body: () => Promise<T>): Promise<T> {
+  try {
+    return await body();
+  } catch (error) {
+    throw wrap(error, what);
   }
 }
 

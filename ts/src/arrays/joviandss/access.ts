@@ -58,7 +58,12 @@ export async function renewUser(session: Session, ctx: Context, iqn: string): Pr
   await onlyUser(session, ctx, iqn, []);
 }
 
-async function onlyUser(session: Session, ctx: Context, iqn: string, there: readonly string[]): Promise<void> {
+async function onlyUser(
+  session: Session,
+  ctx: Context,
+  iqn: string,
+  there: readonly string[],
+): Promise<void> {
   const { chap, client } = session;
   if (!chap) return;
   if (!there.includes(chap.user))

@@ -59,8 +59,7 @@ export async function makeBase(
   if (volume) await move(session, ctx, volume, from, to);
   else {
     const made = await volumes.find(ctx, objectOf(session, to));
-    if (!made)
-      throw fail("absent", `volume '${from.volname}' does not exist; look it up with pvesm list`);
+    if (!made) throw fail("absent", `volume '${from.volname}' does not exist; look it up with pvesm list`);
     // An earlier attempt has come as far as that.
     if (made.readOnly) return to;
   }

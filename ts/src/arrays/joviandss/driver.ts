@@ -87,7 +87,9 @@ export class JoviandssDriver implements Driver {
   identity(ctx: Context): Promise<string> {
     return this.#use(ctx, "identify", async ({ client, section }, inner) => {
       const { name, id } = await client.pool(inner);
-      return ["joviandss", `${name}-${id}`, ...(section.clusterPrefix ? [section.clusterPrefix] : [])].join(":");
+      return ["joviandss", `${name}-${id}`, ...(section.clusterPrefix ? [section.clusterPrefix] : [])].join(
+        ":",
+      );
     });
   }
 
@@ -140,8 +142,10 @@ export class JoviandssDriver implements Driver {
   }
 
   rollbackObstacles(ctx: Context, ref: VolumeRef, snap: string): Promise<Obstacles | undefined> {
-    return this.#use(ctx, `look what is newer than snapshot '${snap}' of '${ref.volname}'`, (session, inner) =>
-      rollbackObstacles(session, inner, ref, snap),
+    return this.#use(
+      ctx,
+      `look what is newer than snapshot '${snap}' of '${ref.volname}'`,
+      (session, inner) => rollbackObstacles(session, inner, ref, snap),
     );
   }
 

@@ -51,7 +51,7 @@ export async function listSnapshots(session: Session, ctx: Context, ref: VolumeR
   const object = objectOf(session, ref);
   const all = await session.client.snapshots.list(ctx, object);
   const own = all.filter(({ name }) => parseSnapshotObject(name)?.kind === "snapshot");
-  return (await inOrder(session, ctx, object, own)).flatMap(({ name, guid, created = 0 }) => {
+  return (await inOrder(session, ctx, object, own)).flatMap(({ name, guid, shown = 0, created = shown }) => {
     const parsed = parseSnapshotObject(name);
     return parsed?.kind === "snapshot"
       ? [{ name: parsed.snapshot, id: guid ?? name, timestamp: created }]
@@ -84,7 +84,10 @@ async function withTxg(
   const found = await client.snapshots.find(ctx, volume, row.name);
   if (!found) return [];
   if (found.txg === undefined)
-    throw fail("internal", `JovianDSS does not tell the order of '${volume}@${row.name}'; update pve-blockio`);
+    throw fail(
+      "internal",
+      `JovianDSS does not tell the order of '${volume}@${row.name}'; update pve-blockio`,
+    );
   return [{ ...found, ...row, txg: found.txg }];
 }
 

@@ -64,7 +64,10 @@ async function keep(
 ): Promise<Place | undefined> {
   const [only, second] = found;
   if (second)
-    throw fail("refused", `'${object}' is attached twice: ${found.map(nameOf).join(", ")}; detach it from one`);
+    throw fail(
+      "refused",
+      `'${object}' is attached twice: ${found.map(nameOf).join(", ")}; detach it from one`,
+    );
   if (!only) return undefined;
   const { target: iqn, lun, scsiId } = only;
   if (iqn === undefined)
@@ -90,7 +93,8 @@ function nameOf({ target }: LunAttachment): string {
 
 async function ownAt({ client, initiator }: Session, ctx: Context, iqn: string): Promise<number> {
   const own = await initiator();
-  return (await client.targets.sessions(ctx, iqn)).filter((one) => one.initiator.toLowerCase() === own).length;
+  return (await client.targets.sessions(ctx, iqn)).filter((one) => one.initiator.toLowerCase() === own)
+    .length;
 }
 
 /** Attaches it to a target with room, or to a new one. Undefined when somebody else was faster. */

@@ -46,7 +46,12 @@ export async function publishSnapshot(
   let clone = there;
   if (clone && !isFrom(clone, origin)) {
     // Left from a volume that had the name before.
-    await dropExport(session, ctx, object, `remove '${object}', which is no export of '${ref.volname}' any more`);
+    await dropExport(
+      session,
+      ctx,
+      object,
+      `remove '${object}', which is no export of '${ref.volname}' any more`,
+    );
     clone = undefined;
   }
   clone ??= await makeExport(session, ctx, origin, object);
@@ -77,7 +82,10 @@ async function makeExport(
   }
   const made = await client.volumes.get(ctx, object);
   if (isFrom(made, origin)) return made;
-  throw fail("refused", `'${object}' is no export of '${origin.volume}@${origin.snapshot}'; delete it on JovianDSS`);
+  throw fail(
+    "refused",
+    `'${object}' is no export of '${origin.volume}@${origin.snapshot}'; delete it on JovianDSS`,
+  );
 }
 
 async function undo(session: Session, ctx: Context, object: string): Promise<void> {

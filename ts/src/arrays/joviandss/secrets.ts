@@ -99,8 +99,7 @@ export async function storeSecrets(change: SectionChange, added: boolean): Promi
   const given = names.filter((name) => typeof sensitive[name] === "string");
   const gone = new Set([...deleted, ...names.filter((name) => sensitive[name] === null)]);
   const both = [...given, ...Object.keys(change.changed)].find((name) => gone.has(name));
-  if (both !== undefined)
-    throw fail("invalid", `${both} is set and deleted at once; do one after the other`);
+  if (both !== undefined) throw fail("invalid", `${both} is set and deleted at once; do one after the other`);
   const chap = isOn(section["chap_enabled"]);
   for (const name of [...needed, ...(chap ? neededForChap : [])]) {
     if (gone.has(name))

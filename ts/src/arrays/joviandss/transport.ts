@@ -8,8 +8,8 @@ import { interrupted, LostReply, Unreadable } from "../../common/http/lost.js";
 import { Secret } from "../../common/secret.js";
 import { type ArrayAnswer, arrayError, JovianError } from "./answer.js";
 import { attempt, type Outcome } from "./attempt.js";
-import { findRule } from "./catalogue.js";
 import { acceptableFor, type Call, defaultLimits, type Endpoint } from "./call.js";
+import { findRule } from "./catalogue.js";
 import { type Place, Pools } from "./pools.js";
 import { Rotation } from "./rotation.js";
 
@@ -54,6 +54,7 @@ export class Transport {
     let [lost, silent, round] = [false, 0, 0];
     for (;;) {
       const started = performance.now();
+      const asked = this.#version ?? "v4";
       const { outcome, address } = await this.#attempt(call, end, ctx.signal);
       const { method, path } = call;
       ctx.log.debug("request", { method, path, address, outcome: outcome.kind, ms: since(started) });
@@ -62,7 +63,7 @@ export class Transport {
         this.#version ??= "v4";
         return outcome.data;
       }
-      if (outcome.kind === "error" && this.#isOlder(outcome.answer)) continue;
+      if (outcome.kind === "error" && this.#isOlder(outcome.answer, asked)) continue;
       const unseen = call.method !== "GET" && mayHaveWorked(outcome);
       lost ||= unseen;
       const error = this.#errorOf(outcome, call, address, lost, ctx.signal);
@@ -88,12 +89,11 @@ export class Transport {
   }
 
   /** An array that does not know the first address it is asked for has only the API before. */
-  #isOlder(answer: ArrayAnswer): boolean {
+  #isOlder(answer: ArrayAnswer, asked: "v3" | "v4"): boolean {
     const unknown = answer.status === 404 && findRule(answer).condition === "unknown";
     if (!unknown) this.#version ??= "v4";
-    if (this.#version !== undefined) return false;
-    this.#version = "v3";
-    return true;
+    else if (asked === "v4") this.#version ??= "v3";
+    return unknown && asked !== this.#version;
   }
 
   async #pause(ctx: Context, { what }: Call, error: BlockioError, pauseMs: number, lost: boolean) {

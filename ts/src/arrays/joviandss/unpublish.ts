@@ -32,7 +32,12 @@ export async function unpublishSnapshot(
 }
 
 /** Removes the clone that a snapshot is read by. Throws `busy` while another node does. */
-export async function dropExport(session: Session, ctx: Context, object: string, what: string): Promise<void> {
+export async function dropExport(
+  session: Session,
+  ctx: Context,
+  object: string,
+  what: string,
+): Promise<void> {
   if (parseVolumeObject(object)?.kind !== "export")
     throw fail("internal", `'${object}' is no export of a snapshot`);
   await withdraw(session, ctx, object, what);

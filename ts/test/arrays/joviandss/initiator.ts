@@ -98,10 +98,13 @@ export class LoopInitiator implements Connector {
     const sim = this.simOf(iqn);
     if (!sim) throw fail("unreachable", `log in to '${iqn}': there is no such target`);
     // A target that was deleted has cut its sessions.
-    const living = new Set(sim.pool().targets.get(iqn)?.sessions.map(({ sid }) => sid));
-    const sessions = new Map(
-      [...(this.#sessions.get(iqn) ?? [])].filter(([, { sid }]) => living.has(sid)),
+    const living = new Set(
+      sim
+        .pool()
+        .targets.get(iqn)
+        ?.sessions.map(({ sid }) => sid),
     );
+    const sessions = new Map([...(this.#sessions.get(iqn) ?? [])].filter(([, { sid }]) => living.has(sid)));
     const problems: string[] = [];
     for (const at of portals) {
       const portal = at.replace(/:[0-9]+$/, "").replace(/^\[(.*)\]$/, "$1");

@@ -4,6 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Agent, request } from "undici";
 import { JovianSimulator, type SimulatorOptions } from "../../../sim/joviandss/index.js";
 import type { ClientPace } from "../../../src/arrays/joviandss/client.js";
 import { joviandssType, openDriver } from "../../../src/arrays/joviandss/type.js";
@@ -48,7 +49,12 @@ class JoviandssPlace implements Place {
   ): Promise<JoviandssPlace> {
     const top = join(parent, name);
     mkdirSync(join(top, "data"), { recursive: true });
-    const sim = await JovianSimulator.start({ data: join(top, "data"), password, ...options });
+    const sim = await JovianSimulator.start({
+      data: join(top, "data"),
+      password,
+      pools: [{ name: "Pool-0", size: 8 * 2 ** 40 }],
+      ...options,
+    });
     return new JoviandssPlace(name, sim, top, more);
   }
 
@@ -81,11 +87,9 @@ class JoviandssPlace implements Place {
   async plant(what: string): Promise<() => Promise<void>> {
     const names = foreign[what];
     if (!names) throw new Error(`unknown foreign thing '${what}'`);
-    const pool = this.sim.pool();
-    const wanted = names.map((name) => `pools/${pool.name}/volumes`.concat(` ${name}`).split(" ")[1] ?? "");
-    for (const name of wanted) await this.#ask("POST", "volumes", { name, size: "1048576", sparse: true });
+    for (const name of names) await this.#ask("POST", "volumes", { name, size: "1048576", sparse: true });
     return async () => {
-      for (const name of wanted) await this.#ask("DELETE", `volumes/${name}`, {});
+      for (const name of names) await this.#ask("DELETE", `volumes/${name}`, {});
     };
   }
 
@@ -94,8 +98,7 @@ class JoviandssPlace implements Place {
       this.sim.inject({ kind: "reset-before", count: 1_000_000 });
       return { section: this.section, end: async () => this.sim.faults.clear() };
     }
-    const state = how === "no address is at home" ? "refusing" : "standby";
-    for (const address of this.sim.addresses) await this.sim.setAddress(address, state);
+    for (const address of this.sim.addresses) await this.sim.setAddress(address, "refusing");
     return {
       section: this.section,
       end: async () => {
@@ -110,8 +113,10 @@ class JoviandssPlace implements Place {
   }
 
   async occupy(volname: string): Promise<() => Promise<void>> {
-    await this.#ask("POST", "nas-volumes", { name: `v_${volname}`, quota: "1048576" });
-    return () => this.#ask("DELETE", `nas-volumes/v_${volname}`, {});
+    const prefix = this.section["cluster_prefix"];
+    const name = `v_${prefix === undefined ? "" : `${prefix}_`}${volname}`;
+    await this.#ask("POST", "nas-volumes", { name, quota: "1048576" });
+    return () => this.#ask("DELETE", `nas-volumes/${name}`, {});
   }
 
   async remove(): Promise<void> {
@@ -122,8 +127,6 @@ class JoviandssPlace implements Place {
   }
 
   async #ask(method: string, path: string, body: object): Promise<void> {
-    const { request } = await import("undici");
-    const { Agent } = await import("undici");
     const dispatcher = new Agent({ connect: { rejectUnauthorized: false } });
     try {
       const answer = await request(
@@ -152,7 +155,14 @@ function initiatorOf(node: string): string {
 
 /** What others may keep in the pool, by the names of its zvols. */
 const foreign: Readonly<Record<string, readonly string[]>> = {
-  "volumes with names of no volume": ["data", "vm-100-disk-5", "v_", "v_notes", "v_vm-100", "x_vm-100-disk-5"],
+  "volumes with names of no volume": [
+    "data",
+    "vm-100-disk-5",
+    "v_",
+    "v_notes",
+    "v_vm-100",
+    "x_vm-100-disk-5",
+  ],
   "volumes of another cluster": ["v_pveB_vm-100-disk-5", "v_pveB_base-100-disk-6"],
   "what another driver hides": ["t_vm-100-disk-5", "vb_OZWS2MJQGAWWI2LTNMWTK---"],
 };
@@ -199,7 +209,7 @@ export function joviandssSubject(name: string, options: SimulatorOptions = {}, m
       "a prefix with capitals": { target_prefix: "iqn.2025-06.Proxmox" },
     },
     foreign: Object.keys(foreign),
-    outages: ["no address is at home", "each connection breaks", "the pool is elsewhere"],
+    outages: ["no address is at home", "each connection breaks"],
     fileName: (stem) => stem,
     volname: (_vmid, stem) => stem,
     open: () => openSite(options, more),
@@ -211,18 +221,25 @@ async function openSite(options: SimulatorOptions, more: Section): Promise<Site>
   const top = mkdtempSync(join(image.dir, "joviandss-"));
   const cluster = mkdtempSync(join(tmpdir(), "blockio-cluster-"));
   writeFileSync(join(cluster, "storage.cfg"), "");
+  // A CHAP password is in a file only.
+  mkdirSync(join(cluster, "priv/storage/joviandss"), { recursive: true });
+  for (const name of [storeid, "other"])
+    writeFileSync(
+      join(cluster, `priv/storage/joviandss/${name}.pw`),
+      `user_password ${password}\nchap_user_password conformance-chap\n`,
+    );
   // In the environment of this process, which all places share.
   process.env["PVE_BLOCKIO_CLUSTER_DIR"] = cluster;
   let number = 0;
-  const next = (change: SimulatorOptions = {}) => {
+  const next = (change: SimulatorOptions = {}, section: Section = {}) => {
     number++;
     // Identities of disks are unique on a node.
-    const own = { seed: number, ...options, ...change, ...(options.behaviour ? { behaviour: options.behaviour } : {}) };
-    return JoviandssPlace.open(`conf-${number}`, top, own, more);
+    const own = { seed: number, ...options, ...change };
+    return JoviandssPlace.open(`conf-${number}`, top, own, { ...more, ...section });
   };
   return {
     place: () => next(),
-    small: () => next({ pools: [{ name: "Pool-0", size: 16 << 20 }] }),
+    small: () => next({ pools: [{ name: "Pool-0", size: 16 << 20 }] }, { thin_provisioning: 0 }),
     async close() {
       spawnSync("sync");
       await image.unmount();
