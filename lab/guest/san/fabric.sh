@@ -30,6 +30,7 @@ fabric() { # a|b up|down|mute
     [ -n "${array_address[$1]:-}" ] || fail "no such fabric: $1"
     case $2 in
         up)
+            fabric_up
             ip -n storage route del blackhole "${node_address[$1]}/32" 2>/dev/null || :
             ip -n storage link set "array-$1" up
             ;;
