@@ -3,6 +3,8 @@
 # Proves: the life of a guest's disks on JovianDSS, from Perl to the REST API and to real iSCSI sessions and maps on two
 # portals: data, snapshots, their export in use, clones, rollback, growth, a failover under a stream; nothing is left.
 # timeout: 900
+#
+# shellcheck disable=SC2016 # Perl's variables
 . "$(dirname "$0")/../lib/test.sh"
 
 must 'an array' jovian_start
@@ -10,23 +12,9 @@ SCFG=$(jovian_section)
 export SCFG
 must 'the service' service_start
 disk=vm-100-disk-0
-path_of() { echo "/run/pve-blockio/dev/lab/$1"; } # VOLNAME[@SNAPSHOT]
-call() { plugin "\$class->$1; undef" "${@:2}"; } # CALL [ARGUMENT...]: for its effect
-activate() { call 'activate_volume($storeid, $scfg, $ARGV[0], $ARGV[1], {})' "$@"; }
-deactivate() { call 'deactivate_volume($storeid, $scfg, $ARGV[0], $ARGV[1], {})' "$@"; }
-free() { call 'free_image($storeid, $scfg, $ARGV[0], 0, "raw")' "$1"; }
-paths_of() { multipathd show paths raw format '%d %t %w' | grep -c "active $(basename "$(readlink "$(path_of "$1")")")"; }
-has_paths() { [ "$(paths_of "$1")" = "$2" ]; } # VOLNAME COUNT
-sum() { sha256sum | cut -c1-64; }
-sum_of() { head -c "${2:-67108864}" "$1" | sum; } # PATH [BYTES]
-exported() { # VOLNAME [SNAPSHOT]: sum of the data
-    plugin 'open(my $fh, ">&", \*STDOUT); $class->volume_export($scfg, $storeid, $fh, $ARGV[0], "raw+size", $ARGV[1], undef, 0); undef' \
-        "$@" | tail -c +9 | sum
-}
-
 ok 'the storage is added' call 'on_add_hook($storeid, $scfg, user_password => $ARGV[0])' 'quite a secret'
 ok 'and activated' call 'activate_storage($storeid, $scfg, {})'
-is 'a volume' "$(plugin '$class->alloc_image($storeid, $scfg, 100, "raw", undef, 65536)')" "$disk"
+is 'a volume' "$(alloc 100 64)" "$disk"
 ok 'active' activate "$disk"
 ok 'it is a map with two paths' until_true 30 has_paths "$disk" 2
 is 'of its size' "$(blockdev --getsize64 "$(path_of "$disk")")" $((64 << 20))
@@ -34,7 +22,7 @@ dd if=/dev/urandom of="$(path_of "$disk")" bs=1M oflag=direct conv=fsync status=
 first=$(sum_of "$(path_of "$disk")")
 
 # --- snapshots
-ok 'a snapshot' call 'volume_snapshot($scfg, $storeid, $ARGV[0], "one")' "$disk"
+ok 'a snapshot' snapshot "$disk" one
 dd if=/dev/urandom of="$(path_of "$disk")" bs=1M oflag=direct conv=fsync status=none count=16
 must 'I/O' load_start "$(path_of "$disk")"
 ok 'the snapshot is active beside it' activate "$disk" one
@@ -51,7 +39,7 @@ ok 'no I/O failed' load_stop
 grown=$(sum_of "$(path_of "$disk")" $((512 << 20)))
 
 # --- the array's other node takes over
-is 'a second volume' "$(plugin '$class->alloc_image($storeid, $scfg, 100, "raw", undef, 65536)')" vm-100-disk-1
+is 'a second volume' "$(alloc 100 64)" vm-100-disk-1
 failover() {
     sleep "$(scaled 3)"
     jovian POST failover "{\"to\":[\"$(lab-san address b)\"],\"afterMs\":3000}" >/dev/null

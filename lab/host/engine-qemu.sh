@@ -14,7 +14,7 @@ clock_frequency() { # prints the kernel parameter
     awk -F: '/^cpu MHz/ { printf "tsc_early_khz=%d", $2 * 1000; exit }' /proc/cpuinfo
 }
 
-qemu_start() { # MEMORY: sets VM
+qemu_start() { # MEMORY CABLE: sets VM
     local cpus number qemu clock=
     cpus=$(nproc)
     qemu=(qemu-system-x86_64 -name lab -nodefaults -no-user-config -no-reboot -display none -monitor none
@@ -33,6 +33,7 @@ qemu_start() { # MEMORY: sets VM
         # the image as a whole, also when it only reads.
         -drive "file=$IMAGE/rootfs.ext4,file.locking=off,format=raw,if=none,id=root,snapshot=on,cache=unsafe"
         -device "virtio-blk-pci,drive=root" -serial "file:$RUN/console")
+    [ -z "$2" ] || qemu+=(-netdev "dgram,id=cable,local.type=fd,local.str=$2" -device "virtio-net-pci,netdev=cable,mac=$(cable_mac)")
     for number in "${!SHARE_TAGS[@]}"; do
         qemu+=(-fsdev "local,id=fs$number,path=${SHARE_FOLDERS[number]},security_model=none,multidevs=remap${SHARE_READONLY[number]:+,readonly=on}"
             -device "virtio-9p-pci,fsdev=fs$number,mount_tag=${SHARE_TAGS[number]}")

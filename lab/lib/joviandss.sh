@@ -27,7 +27,11 @@ jovian_stop() {
 
 jovian_ended() { ! kill -0 "$(cat "$JOVIAN/pid")" 2>/dev/null; }
 
+# shellcheck disable=SC2016 # JavaScript's
 jovian() { # VERB PATH [BODY]: a control request, at the address that answers; prints the answer
+    local at
+    at=$(lab-san address a)
+    [ "$1" != GET ] || at+=" $(lab-san address b)"
     NODE_EXTRA_CA_CERTS=$JOVIAN/certificate.pem node -e '
         const [hosts, method, path, body] = process.argv.slice(1);
         const ask = (host) => fetch(`https://${host}:8082/sim/${path}`, { method, ...(body ? { body } : {}) });
@@ -37,7 +41,7 @@ jovian() { # VERB PATH [BODY]: a control request, at the address that answers; p
         }, (error) => {
             console.error(`joviandss: ${error.message}`);
             process.exitCode = 1;
-        });' "$([ "$1" = GET ] && echo "$(lab-san address a) $(lab-san address b)" || lab-san address a)" "$@"
+        });' "$at" "$@"
 }
 
 # The section of a storage on it; its password is 'quite a secret'.

@@ -17,6 +17,8 @@ LOG=${LOG:-/tmp/commands.log} # what each assertion ran and got
 . "$lib/project.sh"
 . "$lib/connectors.sh"
 . "$lib/joviandss.sh"
+. "$lib/volumes.sh"
+. "$lib/peer.sh"
 
 finish() { # the last line of each file
     service_stop
