@@ -77,6 +77,6 @@ async function move(
 ): Promise<void> {
   const object = await vacant(session, ctx, to);
   // A LUN keeps the old name.
-  await withdraw(session, ctx, name, `rename '${from.volname}'`);
+  await withdraw(session, ctx, { object: name, vmid: from.vmid }, `rename '${from.volname}'`);
   await session.client.volumes.rename(ctx, name, object, guid);
 }
