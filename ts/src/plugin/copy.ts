@@ -33,7 +33,7 @@ export async function createBase(
   if (from.isBase) throw fail("refused", `volume '${from.volname}' is a base already`);
   const to = storage.names.compose(from.vmid, storage.type.naming.baseName(from), from.base);
   if (!to.isBase) throw fail("invalid", `volume '${from.volname}' has a name that cannot become a base's`);
-  if (storage.type.renamesDetached) await storage.detachWhole(ctx, from);
+  if (storage.type.renamesDetached) await storage.detach(ctx, from, undefined);
   const snapshots = await snapshotsIfAny(storage, ctx, from);
   if (snapshots.length > 0) {
     throw fail(
@@ -52,7 +52,7 @@ export async function renameVolume(
 ): Promise<VolumeRef> {
   const from = storage.names.parse(args.volname);
   if (from.isBase) throw fail("refused", `rename '${from.volname}': a base is immutable; clone it instead`);
-  if (storage.type.renamesDetached) await storage.detachWhole(ctx, from);
+  if (storage.type.renamesDetached) await storage.detach(ctx, from, undefined);
   const rename = (to: VolumeRef): Creation => ({
     ref: to,
     make: async (repeated) => {

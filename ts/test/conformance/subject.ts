@@ -28,6 +28,8 @@ export interface Subject {
   readonly largest: bigint;
   /** Sections that must be refused as `invalid`, by what is wrong with them; they are laid over the right one. */
   readonly malformed: Readonly<Record<string, Section>>;
+  /** What PVE hands over when the section is added, besides the section. */
+  readonly secrets?: Readonly<Record<string, string>>;
   /** Things of others that may lie around on the array, for {@link Place.plant}. */
   readonly foreign: readonly string[];
   /** Ways in which the array can be away, for {@link Place.outage}. */

@@ -26,8 +26,7 @@ export async function settled(
 ): Promise<void> {
   const { targets } = session.client;
   if (known === "new") {
-    const existed = await session.edit(ctx, () => targets.create(ctx, iqn, wanted));
-    if (!existed) {
+    if (await session.edit(ctx, () => targets.create(ctx, iqn, wanted))) {
       if (session.chap) await onlyUser(session, ctx, iqn, []);
       return;
     }

@@ -7,6 +7,8 @@ import { means } from "./answer.js";
 import { exportObjectName, snapshotObjectName } from "./names.js";
 import { idOf, objectOf, type Session } from "./session.js";
 
+/** How long taking something back may take, in milliseconds: the caller's time may be over. */
+const undoMs = 10_000;
 /** PVE's longest name of a snapshot. */
 const longestSnapshot = "s".repeat(40);
 
@@ -41,6 +43,12 @@ export async function vacant(session: Session, ctx: Context, ref: VolumeRef): Pr
   return object;
 }
 
+/** Where a clone comes from, in the array's names. */
+interface Origin {
+  readonly volume: string;
+  readonly snapshot: string;
+}
+
 /** Makes a clone of a base, or of a snapshot. */
 export async function cloneVolume(
   session: Session,
@@ -49,38 +57,40 @@ export async function cloneVolume(
   snapshot: string | undefined,
   target: VolumeRef,
 ): Promise<VolumeRef> {
-  const { volumes } = session.client;
   const volume = objectOf(session, source);
   const object = await vacant(session, ctx, target);
-  if (snapshot !== undefined) {
-    await cloneOf(session, ctx, { volume, snapshot: snapshotObjectName(snapshot) }, object);
-    return target;
-  }
   // As the clone is called, so that whoever deletes that knows what was made for it.
-  const made = await intermediate(session, ctx, volume, object);
+  const made = snapshot === undefined && (await intermediate(session, ctx, volume, object));
+  const origin = { volume, snapshot: snapshot === undefined ? object : snapshotObjectName(snapshot) };
   try {
-    await cloneOf(session, ctx, { volume, snapshot: object }, object);
+    await cloneOf(session, ctx, origin, object);
   } catch (error) {
-    if (made) await undo(session, ctx, volume, object);
+    await undo(session, ctx, object, origin, made);
     throw error;
   }
   return target;
+}
 
-  /** Takes what an attempt may have left back, the clone before its snapshot. */
-  async function undo(of: Session, at: Context, from: string, name: string): Promise<void> {
-    const later = { ...at, signal: AbortSignal.timeout(10_000) };
-    try {
-      const { origin } = (await volumes.find(later, name)) ?? {};
-      // Somebody else's clone of that name stays.
-      if (origin?.volume === from && origin.snapshot === name)
-        await volumes.delete(later, name, { recursive: false });
-      await of.client.snapshots.delete(later, from, name);
-    } catch (error) {
-      at.log.warn("the snapshot of a clone that failed may be left; deleting the clone's name removes it", {
-        snapshot: `${from}@${name}`,
-        error,
-      });
-    }
+/** Takes back what an attempt may have left: the clone, and the snapshot when it was `made` for it. */
+async function undo(
+  { client }: Session,
+  ctx: Context,
+  object: string,
+  origin: Origin,
+  made: boolean,
+): Promise<void> {
+  const later = { ...ctx, signal: AbortSignal.timeout(undoMs) };
+  try {
+    const found = (await client.volumes.find(later, object))?.origin;
+    // Somebody else's clone of that name stays.
+    if (found?.volume === origin.volume && found.snapshot === origin.snapshot)
+      await client.volumes.delete(later, object, { recursive: false });
+    if (made) await client.snapshots.delete(later, origin.volume, origin.snapshot);
+  } catch (error) {
+    ctx.log.warn("what a clone that failed has made may be left; deleting the clone removes it", {
+      object,
+      error,
+    });
   }
 }
 
@@ -88,20 +98,11 @@ export async function cloneVolume(
 async function cloneOf(
   { client, section }: Session,
   ctx: Context,
-  from: { readonly volume: string; readonly snapshot: string },
+  origin: Origin,
   object: string,
 ): Promise<void> {
-  await client.volumes.clone(ctx, from, object, { thin: true });
-  if (section.thin) return;
-  try {
-    await client.volumes.setThin(ctx, object, false);
-  } catch (error) {
-    const later = { ...ctx, signal: AbortSignal.timeout(10_000) };
-    await client.volumes.delete(later, object, { recursive: false }).catch((undone: unknown) => {
-      ctx.log.warn("a clone that could not reserve its space may be left", { object, error: undone });
-    });
-    throw error;
-  }
+  await client.volumes.clone(ctx, origin, object, { thin: true });
+  if (!section.thin) await client.volumes.setThin(ctx, object, false);
 }
 
 /**

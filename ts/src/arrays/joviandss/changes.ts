@@ -11,12 +11,13 @@ import { withdraw } from "./withdraw.js";
 
 /** Grows a volume to whole blocks of its own. */
 export async function resizeVolume(
-  { client, ...session }: Session,
+  session: Session,
   ctx: Context,
   ref: VolumeRef,
   size: Bytes,
 ): Promise<void> {
-  const object = objectOf({ client, ...session }, ref);
+  const { client } = session;
+  const object = objectOf(session, ref);
   const volume = await client.volumes.get(ctx, object);
   if (size < volume.size)
     throw fail("invalid", `${size} bytes are less than the ${volume.size} that it has; a volume only grows`);
@@ -76,6 +77,6 @@ async function move(
 ): Promise<void> {
   const object = await vacant(session, ctx, to);
   // A LUN keeps the old name.
-  await withdraw(session, ctx, name, `rename '${from.volname}'`);
+  await withdraw(session, ctx, { object: name, vmid: from.vmid }, `rename '${from.volname}'`);
   await session.client.volumes.rename(ctx, name, object, guid);
 }

@@ -71,9 +71,11 @@ export class JoviandssDriver implements Driver {
       if (wrong.length > 0)
         throw fail("invalid", `content '${wrong.join(",")}' is not possible; it takes images and rootdir`);
       await requireOwnPrefix(this.environment.storeid, targetPrefix);
+      // Throws when its password is missing.
+      const chap = session.chap !== undefined;
       await session.client.pool(inner);
       await portalsOf(session, inner, { probe: true });
-      inner.log.debug("usable", { pool });
+      inner.log.debug("usable", { pool, users: chap });
     });
   }
 

@@ -53,13 +53,13 @@ export class Exports {
   }
 
   /**
-   * Makes a target and waits until it can be asked for. One that is there already is left as it is; says whether there was
-   * one.
+   * Makes a target and waits until it can be asked for. One that is there already is left as it is. Says whether it was
+   * made.
    */
   async create(ctx: Context, iqn: string, access: TargetAccess): Promise<boolean> {
     const what = `create target ${iqn}`;
     const landed = async (asker: Context) => (await this.find(asker, iqn)) !== undefined;
-    let existed = false;
+    let made = true;
     try {
       await this.#allowing(ctx, access, (part) => ({
         what,
@@ -71,9 +71,9 @@ export class Exports {
       }));
     } catch (error) {
       if (!means(error, "exists")) throw error;
-      existed = true;
+      made = error.afterLost;
     }
-    if (await waitUntil(() => landed(ctx), this.patienceMs, ctx.signal)) return existed;
+    if (await waitUntil(() => landed(ctx), this.patienceMs, ctx.signal)) return made;
     throw fail("timeout", `${what}: JovianDSS does not show it; look at it there`);
   }
 

@@ -41,7 +41,7 @@ export async function deleteSnapshot(
     await snapshots.delete(ctx, object, name);
   } catch (error) {
     if (!means(error, "has-clones")) throw error;
-    await requireNoClones(session, ctx, object, [name], `delete snapshot '${snapshot}'`);
+    await requireNoClones(session, ctx, ref, [name], `delete snapshot '${snapshot}'`);
     await snapshots.delete(ctx, object, name);
   }
 }

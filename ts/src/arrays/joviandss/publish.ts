@@ -11,6 +11,7 @@ import { idOf, objectOf, type Session, together } from "./session.js";
 import type { JovianVolume, LunAttachment } from "./shapes.js";
 import { targetName, wwidOf } from "./targets.js";
 import { dropExport } from "./unpublish.js";
+import type { Withdrawn } from "./withdraw.js";
 
 type Iscsi = Extract<Connection, { kind: "iscsi" }>;
 
@@ -49,7 +50,7 @@ export async function publishSnapshot(
     await dropExport(
       session,
       ctx,
-      object,
+      { object, vmid: ref.vmid },
       `remove '${object}', which is no export of '${ref.volname}' any more`,
     );
     clone = undefined;
@@ -59,7 +60,7 @@ export async function publishSnapshot(
     const what = { object, vmid: ref.vmid, alone: true };
     return await connect(session, ctx, what, clone, there === clone ? found : [], portals);
   } catch (error) {
-    if (there !== clone) await undo(session, ctx, object);
+    if (there !== clone) await undo(session, ctx, { object, vmid: ref.vmid });
     throw error;
   }
 }
@@ -88,9 +89,10 @@ async function makeExport(
   );
 }
 
-async function undo(session: Session, ctx: Context, object: string): Promise<void> {
+async function undo(session: Session, ctx: Context, clone: Withdrawn): Promise<void> {
+  const { object } = clone;
   const later = { ...ctx, signal: AbortSignal.timeout(10_000) };
-  await dropExport(session, later, object, `remove '${object}' again`).catch((error: unknown) => {
+  await dropExport(session, later, clone, `remove '${object}' again`).catch((error: unknown) => {
     ctx.log.warn("the export of a snapshot may be left; the next one uses it", { object, error });
   });
 }

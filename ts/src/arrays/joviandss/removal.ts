@@ -24,7 +24,7 @@ export async function deleteVolume(session: Session, ctx: Context, ref: VolumeRe
   const what = `delete '${ref.volname}'`;
   const volume = await volumes.find(ctx, object);
   // An entry of a volume that is gone goes as well.
-  await withdraw(session, ctx, object, what);
+  await withdraw(session, ctx, { object, vmid: ref.vmid }, what);
   if (!volume) {
     await sweep(session, ctx, object);
     return false;
@@ -37,8 +37,9 @@ export async function deleteVolume(session: Session, ctx: Context, ref: VolumeRe
       if (round >= rounds) throw error;
       if (means(error, "has-clones")) {
         const names = (await snapshots.list(ctx, object)).map(({ name }) => name);
-        await requireNoClones(session, ctx, object, names, what);
-      } else if (means(error, "attached", "busy")) await withdraw(session, ctx, object, what);
+        await requireNoClones(session, ctx, ref, names, what);
+      } else if (means(error, "attached", "busy"))
+        await withdraw(session, ctx, { object, vmid: ref.vmid }, what);
       else throw error;
     }
   }

@@ -6,27 +6,28 @@ import { Secret } from "../../common/secret.js";
 import type { SectionChange } from "../contract.js";
 import { formatPasswords, type Passwords, parsePasswords } from "./passwords.js";
 import { type JoviandssSection, joviandssProperties } from "./schema.js";
+import { clusterDirectory, storageSections } from "./storage-cfg.js";
 
 /** What a storage proves itself with. */
 export interface Credentials {
   readonly password: Secret;
   /** The password is in storage.cfg, as earlier plugins had it. */
   readonly inline: boolean;
-  readonly chap: { readonly user: string; readonly password: Secret } | undefined;
+  readonly chapPassword: Secret | undefined;
 }
 
-/** PVE's file system for the cluster, which only root reads below `priv`. */
+/** Where the vendor's plugin has them too; only root reads it. */
 function directory(): string {
-  return join(process.env["PVE_BLOCKIO_CLUSTER_DIR"] ?? "/etc/pve", "priv/storage/joviandss");
+  return join(clusterDirectory(), "priv/storage/joviandss");
 }
 
-function fileOf(storeid: string): string {
-  return join(directory(), `${storeid}.pw`);
+function fileOf(storeid: string, dir = directory()): string {
+  return join(dir, `${storeid}.pw`);
 }
 
-async function read(storeid: string): Promise<Passwords> {
+async function read(storeid: string, dir?: string): Promise<Passwords> {
   return during(`read the passwords of storage '${storeid}'`, async () => {
-    const text = await readFile(fileOf(storeid), "utf8").catch((error: unknown) => {
+    const text = await readFile(fileOf(storeid, dir), "utf8").catch((error: unknown) => {
       if (codeOf(error) === "absent") return "";
       throw error;
     });
@@ -52,13 +53,17 @@ async function write(storeid: string, passwords: Passwords): Promise<void> {
 }
 
 /**
- * The secrets of a storage: from its file, the REST password else from an old section.
+ * The secrets of a storage: from its file (in `dir`, or where PVE has them), the REST password else from an old section.
  *
  * @throws `auth` when there is none
  */
-export async function credentialsOf(section: JoviandssSection, storeid: string): Promise<Credentials> {
-  const stored = await read(storeid);
-  const password = stored.user_password ?? section.inlinePassword;
+export async function credentialsOf(
+  section: JoviandssSection,
+  storeid: string,
+  dir?: string,
+): Promise<Credentials> {
+  const stored = await read(storeid, dir);
+  const password = stored.user_password ?? section.inlinePassword ?? (await inlinePassword(storeid));
   if (password === undefined)
     throw fail(
       "auth",
@@ -67,16 +72,15 @@ export async function credentialsOf(section: JoviandssSection, storeid: string):
   return {
     password,
     inline: stored.user_password === undefined,
-    chap: section.chapUser === undefined ? undefined : chapOf(section.chapUser, stored, storeid),
+    chapPassword: stored.chap_user_password,
   };
 }
 
-function chapOf(user: string, { chap_user_password: password }: Passwords, storeid: string) {
-  if (password !== undefined) return { user, password };
-  throw fail(
-    "auth",
-    `storage '${storeid}' has chap_enabled and no chap_user_password; set it with pvesm set ${storeid} --chap_user_password`,
-  );
+/** The password in a section that an earlier plugin wrote: PVE's side hands no secrets over. */
+async function inlinePassword(storeid: string): Promise<Secret | undefined> {
+  const section = (await storageSections()).find((one) => one.storeid === storeid);
+  const value = section?.values.get("user_password");
+  return value === undefined ? undefined : new Secret(value);
 }
 
 /** The secrets that a section keeps outside of storage.cfg. */
@@ -112,8 +116,8 @@ export async function storeSecrets(change: SectionChange, added: boolean): Promi
     const value = sensitive[name];
     if (typeof value === "string") after[name] = checked(name, value);
   }
-  const inline = section["user_password"];
-  if (after.user_password === undefined && (typeof inline !== "string" || inline === ""))
+  const inline = section["user_password"] ?? (added ? undefined : await inlinePassword(storeid));
+  if (after.user_password === undefined && inline === undefined)
     throw fail("invalid", `storage '${storeid}' needs user_password; give it with --user_password`);
   if (chap && (after.chap_user_password === undefined || !section["chap_user_name"]))
     throw fail("invalid", "chap_enabled needs chap_user_name and chap_user_password; give both");

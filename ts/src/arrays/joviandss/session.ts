@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { readFile } from "node:fs/promises";
 import type { Context } from "../../common/context.js";
-import { codeOf } from "../../common/errors.js";
+import { codeOf, fail } from "../../common/errors.js";
 import { systemCertificates } from "../../common/http/trust.js";
 import { KeyedLocks } from "../../common/locks.js";
 import type { Secret } from "../../common/secret.js";
@@ -16,6 +16,8 @@ import { type Credentials, credentialsOf } from "./secrets.js";
 /** What may differ from one node to the next, or be replaced in a test. */
 export interface DriverOptions {
   readonly pace?: ClientPace;
+  /** Directory of the files with passwords; PVE's own when absent. */
+  readonly secrets?: string;
   /** The name by which this node logs in to targets; undefined when it has none. */
   initiator?(): Promise<string | undefined>;
 }
@@ -25,7 +27,7 @@ export interface Session {
   readonly section: JoviandssSection;
   readonly storeid: string;
   readonly client: JoviandssClient;
-  /** With which this node logs in to targets; undefined when everybody may. */
+  /** With which this node logs in to targets; undefined when everybody may. Throws `auth` when the password is missing. */
   readonly chap: { readonly user: string; readonly password: Secret } | undefined;
   /** Parses a volume name; throws `invalid`. */
   readonly parse: DriverEnvironment["parse"];
@@ -52,7 +54,7 @@ export class Sessions {
   async use<T>(ctx: Context, body: (session: Session) => Promise<T>): Promise<T> {
     const { section } = this;
     const { storeid, parse } = this.environment;
-    const credentials = await credentialsOf(section, storeid);
+    const credentials = await credentialsOf(section, storeid, this.options.secrets);
     if (credentials.inline && !this.#warned) {
       this.#warned = true;
       ctx.log.warn(
@@ -64,7 +66,9 @@ export class Sessions {
       section,
       storeid,
       client: await this.#client(credentials),
-      chap: credentials.chap,
+      get chap() {
+        return chapOf(section, storeid, credentials);
+      },
       parse,
       initiator: async () => (await (this.options.initiator ?? initiatorName)())?.toLowerCase(),
       edit: async (caller, change) => {
@@ -108,6 +112,15 @@ export class Sessions {
     this.#closing.add(closing);
     void closing.finally(() => this.#closing.delete(closing));
   }
+}
+
+function chapOf({ chapUser: user }: JoviandssSection, storeid: string, { chapPassword }: Credentials) {
+  if (user === undefined) return undefined;
+  if (chapPassword !== undefined) return { user, password: chapPassword };
+  throw fail(
+    "auth",
+    `storage '${storeid}' has chap_enabled and no chap_user_password; set it with pvesm set ${storeid} --chap_user_password`,
+  );
 }
 
 /** As open-iscsi has it. */

@@ -5,8 +5,8 @@ import type { VolumeRef } from "../contract.js";
 import { means } from "./answer.js";
 import { othersAt } from "./guard.js";
 import { exportObjectName, parseVolumeObject } from "./names.js";
-import { idOf, type Session } from "./session.js";
-import { withdraw } from "./withdraw.js";
+import { idOf, objectOf, type Session } from "./session.js";
+import { type Withdrawn, withdraw } from "./withdraw.js";
 
 /**
  * Ends the export of a snapshot once no other node reads it: all share one clone, and those who are logged in at its target
@@ -28,19 +28,20 @@ export async function unpublishSnapshot(
       return;
     }
   }
-  await dropExport(session, ctx, object, `end the export of snapshot '${snapshot}'`);
+  await dropExport(session, ctx, { object, vmid: ref.vmid }, `end the export of snapshot '${snapshot}'`);
 }
 
 /** Removes the clone that a snapshot is read by. Throws `busy` while another node does. */
 export async function dropExport(
   session: Session,
   ctx: Context,
-  object: string,
+  clone: Withdrawn,
   what: string,
 ): Promise<void> {
+  const { object } = clone;
   if (parseVolumeObject(object)?.kind !== "export")
     throw fail("internal", `'${object}' is no export of a snapshot`);
-  await withdraw(session, ctx, object, what);
+  await withdraw(session, ctx, clone, what);
   await session.client.volumes.delete(ctx, object, { recursive: true });
 }
 
@@ -52,10 +53,11 @@ export async function dropExport(
 export async function requireNoClones(
   session: Session,
   ctx: Context,
-  volume: string,
+  ref: VolumeRef,
   snapshots: readonly string[],
   what: string,
 ): Promise<void> {
+  const volume = objectOf(session, ref);
   const kept: string[] = [];
   const exports: string[] = [];
   for (const snapshot of snapshots) {
@@ -67,7 +69,7 @@ export async function requireNoClones(
   }
   if (kept.length > 0)
     throw fail("busy", `${what}: it is used by ${kept.map(shown).sort().join(", ")}; remove those first`);
-  for (const clone of exports) await dropExport(session, ctx, clone, what);
+  for (const clone of exports) await dropExport(session, ctx, { object: clone, vmid: ref.vmid }, what);
 }
 
 /** A volume by its id, as an admin knows it. */

@@ -43,7 +43,7 @@ export class LoopInitiator implements Connector {
       const sim = this.#logIn(iscsi);
       try {
         const disk = await this.#disk(sim, iscsi);
-        if (this.data) await setLink(link, disk.loop);
+        await setLink(link, disk.loop);
         return link;
       } catch (error) {
         this.#logOut(iscsi);
@@ -62,7 +62,7 @@ export class LoopInitiator implements Connector {
           throw fail("busy", `device '${disk.loop}' does not go; stop what uses it`);
         this.#disks.delete(iscsi.wwid);
       }
-      if (this.data) await removeLink(link);
+      await removeLink(link);
       this.#logOut(iscsi);
     });
   }

@@ -29,4 +29,5 @@ export const subject: Subject = {
     { chap_enabled: 1, chap_user_name: "pve", data_addresses: "127.0.0.1" },
   ),
   outages: [],
+  malformed: { "CHAP without a user": { chap_user_name: undefined } },
 };

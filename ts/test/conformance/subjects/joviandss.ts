@@ -15,6 +15,7 @@ import type { Outage, Place, Section, Site, Subject } from "../subject.js";
 import { cannotMount, type Mounted, mountImage } from "./image.js";
 
 const password = "conformance-secret";
+const chapPassword = "conformance-chap";
 
 /** One storage on a simulated array of its own. */
 class JoviandssPlace implements Place {
@@ -149,6 +150,11 @@ class JoviandssPlace implements Place {
   }
 }
 
+/** Apart from PVE's place for them, which storages of one name share in this process. */
+function secretsDirectory(): string {
+  return join(process.env["PVE_BLOCKIO_CLUSTER_DIR"] ?? "", "kept");
+}
+
 function initiatorOf(node: string): string {
   return `iqn.1993-08.org.debian:01:${node}`;
 }
@@ -185,8 +191,13 @@ export function joviandssSubject(name: string, options: SimulatorOptions = {}, m
     storageType: {
       ...joviandssType,
       createDriver: (scfg, environment) =>
-        openDriver(scfg, environment, { pace, initiator: async () => initiatorOf(environment.host.name) }),
+        openDriver(scfg, environment, {
+          pace,
+          secrets: secretsDirectory(),
+          initiator: async () => initiatorOf(environment.host.name),
+        }),
     },
+    secrets: { user_password: password, chap_user_password: chapPassword },
     unavailable,
     capabilities: {
       snapshots: true,
@@ -221,15 +232,11 @@ async function openSite(options: SimulatorOptions, more: Section): Promise<Site>
   const top = mkdtempSync(join(image.dir, "joviandss-"));
   const cluster = mkdtempSync(join(tmpdir(), "blockio-cluster-"));
   writeFileSync(join(cluster, "storage.cfg"), "");
-  // A CHAP password is in a file only.
-  mkdirSync(join(cluster, "priv/storage/joviandss"), { recursive: true });
-  for (const name of [storeid, "other"])
-    writeFileSync(
-      join(cluster, `priv/storage/joviandss/${name}.pw`),
-      `user_password ${password}\nchap_user_password conformance-chap\n`,
-    );
   // In the environment of this process, which all places share.
   process.env["PVE_BLOCKIO_CLUSTER_DIR"] = cluster;
+  mkdirSync(secretsDirectory());
+  for (const name of [storeid, "another-name"])
+    writeFileSync(join(secretsDirectory(), `${name}.pw`), `chap_user_password ${chapPassword}\n`);
   let number = 0;
   const next = (change: SimulatorOptions = {}, section: Section = {}) => {
     number++;
