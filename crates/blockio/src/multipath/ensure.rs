@@ -142,7 +142,7 @@ impl Attempt<'_> {
         let mut excluded = 0;
         for path in missing {
             // What the kernel does not have, the daemon cannot add.
-            if !self.multipath.sysfs.exists(path) {
+            if !self.multipath.sysfs.exists(path)? {
                 self.told = format!("the kernel has no disk {path}");
                 continue;
             }
