@@ -17,6 +17,11 @@ export interface IscsiTarget {
 const status = { sessionExists: 15, noRecord: 21, authFailed: 24 } as const;
 /** How long one call of `iscsiadm` may take, in milliseconds. */
 const limits = { record: 10_000, login: 15_000, logout: 30_000 };
+/**
+ * `iscsiadm` locks its records while it reads or writes them. Killed then, it leaves a lock that stops everybody until the
+ * administrator removes it: it is spared for so many milliseconds.
+ */
+const spare = { record: limits.record, login: 1_000, logout: 1_000 };
 /** How long a session may take to show up in the kernel once `iscsiadm` says it is there, in milliseconds. */
 const settleMs = 3_000;
 
@@ -31,17 +36,14 @@ export class IscsiSessions {
    * Logs in at every portal where there is no session yet. One is enough: others that fail are warned of, and tried again
    * the next time.
    *
-   * @throws `auth` when the target rejects the credentials, `unreachable` when no portal can be used.
+   * @throws `auth` when the target rejects the credentials, `unreachable` when no portal can be used. When the caller's time
+   *   is over, iscsid goes on trying: what comes of that is to be given up later.
    */
   async logIn(ctx: Context, target: IscsiTarget): Promise<IscsiSession[]> {
     const before = await this.of(target.iqn);
     const missing = target.portals.filter((portal) => !before.some((session) => isAt(session, portal)));
     const results = await Promise.allSettled(missing.map((portal) => this.#logInAt(ctx, target, portal)));
-    if (ctx.signal.aborted) {
-      const later = { ...ctx, signal: AbortSignal.timeout(limits.record) };
-      if ((await this.of(target.iqn)).length === 0) await this.#forget(later, target);
-      throw ctx.signal.reason;
-    }
+    ctx.signal.throwIfAborted();
     const failures = results.flatMap((result, index) => {
       const portal = missing[index];
       if (result.status === "fulfilled" || !portal) return [];
@@ -78,13 +80,7 @@ export class IscsiSessions {
     const sessions = await this.of(iqn);
     if (sessions.some(({ luns }) => luns.length > 0)) return false;
     if (sessions.length > 0) {
-      const { status: ended } = await this.#iscsiadm(ctx, limits.logout, [
-        "-m",
-        "node",
-        "-T",
-        iqn,
-        "--logout",
-      ]);
+      const { status: ended } = await this.#iscsiadm(ctx, "logout", ["-m", "node", "-T", iqn, "--logout"]);
       const left = await this.of(iqn);
       if (left.length > 0) {
         throw fail(
@@ -102,7 +98,7 @@ export class IscsiSessions {
     for (const portal of portals) {
       if ((await recordFiles(this.root, iqn, portal)).length === 0) continue;
       const node = ["-m", "node", "-T", iqn, "-p", formatPortal(portal)];
-      const { status: ended } = await this.#iscsiadm(ctx, limits.record, [...node, "-o", "delete"]);
+      const { status: ended } = await this.#iscsiadm(ctx, "record", [...node, "-o", "delete"]);
       if (ended !== 0)
         ctx.log.warn("a record of a target stays", { target: iqn, at: formatPortal(portal), ended });
     }
@@ -112,12 +108,12 @@ export class IscsiSessions {
     const node = ["-m", "node", "-T", iqn, "-p", formatPortal(portal)];
     let files = await recordFiles(this.root, iqn, portal);
     if (files.length === 0) {
-      const made = await this.#iscsiadm(ctx, limits.record, [...node, "-o", "new"]);
+      const made = await this.#iscsiadm(ctx, "record", [...node, "-o", "new"]);
       files = await recordFiles(this.root, iqn, portal);
       if (files.length === 0) throw fail("internal", `iscsiadm made no record (status ${made.status})`);
     }
     for (const file of files) await changeRecord(file, sessionSettings(chap));
-    const login = await this.#iscsiadm(ctx, limits.login, [...node, "--login"]).catch((error: unknown) => {
+    const login = await this.#iscsiadm(ctx, "login", [...node, "--login"]).catch((error: unknown) => {
       if (codeOf(error) !== "timeout") throw error;
       throw fail("unreachable", `no answer within ${limits.login / 1000} s`, error);
     });
@@ -136,11 +132,11 @@ export class IscsiSessions {
     }
   }
 
-  async #iscsiadm(ctx: Context, limitMs: number, args: readonly string[]): Promise<Finished> {
+  async #iscsiadm(ctx: Context, what: keyof typeof limits, args: readonly string[]): Promise<Finished> {
     const program = await findProgram("iscsiadm", this.root);
     if (program === undefined)
       throw fail("unsupported", "use iSCSI: iscsiadm is missing; install open-iscsi");
-    return run(program, args, { signal: ctx.signal, limitMs });
+    return run(program, args, { signal: ctx.signal, limitMs: limits[what], spareMs: spare[what] });
   }
 }
 

@@ -4,8 +4,11 @@ import type { Context } from "../common/context.js";
 import { codeOf, fail } from "../common/errors.js";
 import type { DeviceLayer, DevicePath, Hctl, Stoppable } from "./device-layer.js";
 
-/** Limits of single steps, in milliseconds; the caller's deadline comes on top. */
-const limits = { scan: 10_000, appear: 15_000, map: 20_000, flush: 20_000, remove: 30_000, resize: 15_000 };
+/**
+ * Limits of single steps, in milliseconds; the caller's deadline comes on top. udev and multipathd take their time when a
+ * node starts and all of its disks appear at once.
+ */
+const limits = { scan: 20_000, appear: 30_000, map: 100_000, flush: 20_000, remove: 30_000, resize: 15_000 };
 
 /** A disk that is reached over SCSI, on one path or several. `wwid` is its identity as udev and multipath have it. */
 export class ScsiDisk {

@@ -43,5 +43,5 @@ pub use steps::{
 pub(crate) use steps::{flush_joined, is_flushed};
 pub use sysfs::{Devno, Sysfs, Trace};
 pub use uevent::Uevents;
-pub use wait::{FoundPaths, wait_for, wait_paths};
+pub use wait::{FoundPaths, SWARM, Watch, wait_for, wait_paths};
 pub use wwid::{Kind as WwidKind, Wwid};

@@ -108,6 +108,11 @@ impl Sysfs {
         self.read(device, "dm/uuid")
     }
 
+    /// `MAJOR:MINOR`.
+    pub fn number(&self, disk: &str) -> Result<Option<String>> {
+        read(&self.blocks.join(disk).join("dev"))
+    }
+
     /// True when the kernel has this disk.
     pub fn exists(&self, disk: &str) -> Result<bool> {
         self.tree.exists(&format!("{BLOCKS}/{disk}"))
