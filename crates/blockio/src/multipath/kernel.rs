@@ -110,7 +110,7 @@ impl Sysfs {
 
     /// `MAJOR:MINOR`.
     pub fn number(&self, disk: &str) -> Result<Option<String>> {
-        read(&self.blocks.join(disk).join("dev"))
+        self.read(disk, "dev")
     }
 
     /// True when the kernel has this disk.
