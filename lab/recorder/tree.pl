@@ -42,7 +42,7 @@ sub keep ($path, $entry) {
 
 sub content_of ($path) {
     # What can only be written to.
-    return '' if !((stat($path))[2] & 0444);
+    return '' if !((stat($path))[2] & oct(444));
     open(my $file, '<:raw', $path) or return;
     my $read = sysread($file, my $content, 4096) // return;
     return $content;
@@ -59,7 +59,8 @@ sub walk ($dir) {
         my $path = "$dir/$name";
         if (-l $path) {
             # Not to the driver's other places.
-            keep($path, \readlink($path)) if $name =~ m{\A(?:device|(?:sd|dm-|nvme|session|connection|host).*)\z};
+            keep($path, \readlink($path))
+                if $name =~ m{\A(?:device|(?:sd|dm-|nvme|session|connection|host).*)\z};
         } elsif (-d $path) {
             walk($path);
         } else {
@@ -77,7 +78,9 @@ sub follow ($path) {
     return;
 }
 
-follow($_) for glob('/sys/class/iscsi_session/* /sys/class/iscsi_connection/* /sys/class/nvme/nvme* /sys/class/nvme-subsystem/*');
+for my $class (qw(iscsi_session iscsi_connection nvme nvme-subsystem)) {
+    follow($_) for glob("/sys/class/$class/*");
+}
 follow($_) for glob('/sys/block/sd* /sys/block/dm-* /sys/block/nvme*');
 follow($_) for grep({ realpath($_) =~ m{/session\d+/} } glob('/sys/bus/scsi/devices/*'));
 for my $session (glob('/sys/class/iscsi_session/*')) {
@@ -117,7 +120,8 @@ sub show ($entries, $depth) {
         die("'$name' cannot be told from its content\n") if $name =~ m{\s};
         my $entry = $entries->{$name};
         my $kind = ref($entry);
-        print(' ' x $depth, $name, $kind eq 'HASH' ? '/' : $kind ? " -> $$entry" : ' ' . quoted($entry), "\n");
+        my $shown = $kind eq 'HASH' ? '/' : $kind ? " -> $$entry" : ' ' . quoted($entry);
+        say(' ' x $depth, $name, $shown);
         show($entry, $depth + 1) if $kind eq 'HASH';
     }
     return;
