@@ -56,11 +56,22 @@ ok 'no I/O failed, all data is right' load_stop
 head -c 64M /dev/urandom >/tmp/image
 sum=$(sha256sum </tmp/image | cut -c1-64)
 cut_soon() { (sleep 1; fabric_cut "$1") & }
+ends() { # COMMAND...: in time; where it hangs, if not
+    local pid file
+    "$@" &
+    pid=$!
+    until_true 60 eval "! kill -0 $pid 2>/dev/null" && wait "$pid" && return
+    for file in /proc/[0-9]*/task/*/stack; do
+        case $(cat "${file%/stack}/comm") in pve-blockio | blockio-* | nvme* | cat) printf '%s\n' "$file" && cat "$file" ;; esac
+    done
+    dmesg | tail -n 20
+    return 1
+}
 import() { perl -e 'print pack("Q<", -s shift)' /tmp/image | cat - /tmp/image |
     "$project/bin/pve-blockio" import --device "$(link_of n-0)" --no-progress; }
 export_sum() { "$project/bin/pve-blockio" export --device "$(link_of n-0)" --no-progress | tail -c +9 | sha256sum | cut -c1-64; }
 cut_soon a
-ok 'an import while a portal goes down' import
+ok 'an import while a portal goes down' ends import
 ok 'fabric a is healed' fabric_heal a
 ok 'two controllers' until_true 60 controllers live 2
 is 'its data is right' "$(export_sum)" "$sum"

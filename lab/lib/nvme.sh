@@ -4,7 +4,8 @@
 
 # Ends the file where the kernel cannot do it.
 nvme_needed() {
-    modprobe -a nvme-tcp nvmet-tcp 2>/dev/null && return
+    # Not loaded: that is the connector's task.
+    modprobe --dry-run -a nvme-tcp nvmet-tcp 2>/dev/null && return
     skip 'NVMe/TCP' "kernel $(uname -r) has no module nvme-tcp or nvmet-tcp"
     finish
     exit

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-import { existsSync, readlinkSync } from "node:fs";
+import { existsSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import test from "ava";
 import { NvmeTcpConnector } from "../../src/connectors/nvme-tcp.js";
@@ -60,6 +60,23 @@ test("a subsystem without any portal is unreachable", async (t) => {
   node.portals({ "10.0.0.1:4420": "refuses", "[fd00::2]:4421": "refuses" });
   const connect = connector.connect(node.context(), connection(), link("a"));
   await t.throwsAsync(connect, { code: "unreachable", message: /10\.0\.0\.1:4420.*fd00::2/ });
+});
+
+test("the kernel's module is loaded once, and a kernel without it is told", async (t) => {
+  const { node, link, connector } = setUp(t);
+  const modprobe = join(node.root, "usr/sbin/modprobe");
+  writeFileSync(modprobe, "#!/bin/sh\nexit 1\n", { mode: 0o755 });
+  const connect = () => connector.connect(node.context(), connection(), link("a"));
+  await t.throwsAsync(connect(), { code: "unsupported", message: /module nvme-tcp/ });
+  t.deepEqual(node.calls(), []);
+  writeFileSync(
+    modprobe,
+    `#!/bin/sh\nmkdir -p "${node.root}/sys/module/nvme_tcp" && echo "$*" >>"${node.root}/loaded"\n`,
+  );
+  await connect();
+  node.portals({ "[fd00::2]:4421": "refuses" });
+  await connect();
+  t.is(readFileSync(join(node.root, "loaded"), "utf8"), "nvme-tcp\n");
 });
 
 test("a namespace that was exported a moment ago is looked for", async (t) => {

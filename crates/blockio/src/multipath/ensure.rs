@@ -153,7 +153,7 @@ impl Attempt<'_> {
         let mut early = false;
         for path in missing {
             // What the kernel does not have, the daemon cannot add.
-            if !self.multipath.sysfs.exists(path) {
+            if !self.multipath.sysfs.exists(path)? {
                 self.told = format!("the kernel has no disk {path}");
                 continue;
             }

@@ -248,7 +248,12 @@ pub fn multipath_ensure(env: &Env, wanted: MultipathWanted) -> Result<Object<'_>
         };
         let patience = Patience::new(millis(wanted.timeout_ms), cancel);
         multipath
-            .ensure_map(&wanted.wwid, &wanted.paths, usable, &patience.woken_by(&wake))
+            .ensure_map(
+                &wanted.wwid,
+                &wanted.paths,
+                usable,
+                &patience.woken_by(&wake),
+            )
             .map(MultipathEnsured::from)
     })
 }

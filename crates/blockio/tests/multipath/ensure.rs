@@ -202,7 +202,10 @@ fn disks_that_udev_has_not_looked_at_are_told_when_it_has() {
     std::fs::write(number("sdb"), "").unwrap();
     let daemon = makes_it_on(&node, "add path sdc", "ok\n");
     let error = ensure(&node, 2, millis(700)).unwrap_err();
-    assert!(error.message().contains("udev has not looked at sdc"), "{error}");
+    assert!(
+        error.message().contains("udev has not looked at sdc"),
+        "{error}"
+    );
     assert_eq!(daemon.orders(), ["add path sdb"]);
     std::fs::write(number("sdc"), "").unwrap();
     assert_eq!(map_of(ensure(&node, 2, LONG)).0.paths.len(), 2);
