@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
+import { setMaxListeners } from "node:events";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -66,8 +67,11 @@ export class Nodes {
     top: string,
     { pace = {} }: Differs,
   ) {
+    const { signal } = new AbortController();
+    // All calls of a test have the same one.
+    setMaxListeners(0, signal);
     this.ctx = {
-      signal: new AbortController().signal,
+      signal,
       log: createLogger({ level: "debug", write: (line) => this.lines.push(line) }),
     };
     this.initiators = {
