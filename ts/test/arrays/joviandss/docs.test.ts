@@ -42,11 +42,7 @@ test("each property has a type, its default and an effect", (t) => {
         t.is(otherwise, `\`${given === true ? 1 : given === false ? 0 : given}\``, name);
       t.is(type.includes("fixed"), "fixed" in pve && pve.fixed === true, `${name} fixed`);
       t.is(type.includes("secret"), "sensitive" in pve && pve.sensitive === true, `${name} secret`);
-      t.is(
-        type === "boolean",
-        !core && ["0", "1"].includes(otherwise.replaceAll("`", "")),
-        `${name} boolean`,
-      );
+      if (!core) t.is(type === "boolean", ["`0`", "`1`"].includes(otherwise), `${name} boolean`);
     }
   }
 });

@@ -75,8 +75,8 @@ export class Nodes {
       log: createLogger({ level: "debug", write: (line) => this.lines.push(line) }),
     };
     this.initiators = {
-      a: new LoopInitiator(() => sim, initiatorOf("a")),
-      b: new LoopInitiator(() => sim, initiatorOf("b")),
+      a: new LoopInitiator(sim, initiatorOf("a")),
+      b: new LoopInitiator(sim, initiatorOf("b")),
     };
     const type = {
       ...joviandssType,
