@@ -16,6 +16,7 @@ SUB_CONTENT=$CONTENT
 # were asked for. CAN_FILES: there are files of other content types.
 CAN_VM_SNAP=1 CAN_RAW_SNAP= CAN_LINKED=1 CAN_CHAIN= CAN_CT_LINKED= CAN_SUBVOL=1 CAN_SNAP_EXPORT= CAN_NAMES=1 CAN_FILES=1
 FMT=raw
+UNIT=1 # sizes are rounded up to a multiple of so many bytes
 CT_SIZE=0 # of a container's second volume: a sub-volume where there are any
 case $SUBJECT in
 dir) FS=${SUBJECT_FS:-host} FMT=qcow2 CAN_CHAIN=1 ;;
@@ -32,7 +33,7 @@ joviandss)
     OURS=1 SIM=1
     FS=${SUBJECT_FS:-xfs} # below the simulator
     CAN_RAW_SNAP=1 CAN_CHAIN=1 CAN_CT_LINKED=1 CAN_SNAP_EXPORT=1 CAN_SUBVOL= CAN_NAMES= CAN_FILES=
-    CT_SIZE=0.125 PLACE=()
+    UNIT=16384 CT_SIZE=0.125 PLACE=()
     SUB_CONTENT=images,rootdir
     . "$here/lib/joviandss.sh"
     ;;
@@ -49,6 +50,8 @@ esac
 
 # what a defect of ours looks like on stderr
 NOISE='Use of uninitialized|Insecure dependency|Deep recursion|([Bb]lockio|Joviandss|Storpool)[A-Za-z/]*\.pm line|Custom/.*\.pm line'
+
+rounded() { echo $((($1 + UNIT - 1) / UNIT * UNIT)); } # BYTES: as the subject keeps them
 
 make_store() { # the file system below $STORE/sub
     case $FS in

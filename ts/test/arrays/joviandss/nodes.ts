@@ -59,7 +59,7 @@ export class Nodes {
   readonly lines: string[] = [];
   readonly ctx: Context;
   readonly initiators: Readonly<Record<NodeName, LoopInitiator>>;
-  readonly #services: Readonly<Record<NodeName, Storages>>;
+  readonly services: Readonly<Record<NodeName, Storages>>;
 
   private constructor(
     readonly sim: JovianSimulator,
@@ -97,7 +97,7 @@ export class Nodes {
         links: join(top, "run", name),
         closingMs: 100,
       });
-    this.#services = { a: service("a"), b: service("b") };
+    this.services = { a: service("a"), b: service("b") };
   }
 
   static async start(t: ExecutionContext, differs: Differs = {}): Promise<Nodes> {
@@ -117,7 +117,7 @@ export class Nodes {
     };
     const nodes = new Nodes(sim, section, top, differs);
     t.teardown(async () => {
-      await Promise.all(Object.values(nodes.#services).map((one) => one.close()));
+      await Promise.all(Object.values(nodes.services).map((one) => one.close()));
       await sim.close();
       rmSync(top, { recursive: true, force: true });
     });
@@ -126,7 +126,7 @@ export class Nodes {
 
   /** The storage as a node sees it; another section is another storage of that id. */
   at(node: NodeName, section: Section = {}, storeid = "jdss"): Storage {
-    return this.#services[node].open(storeid, { ...this.section, ...section });
+    return this.services[node].open(storeid, { ...this.section, ...section });
   }
 
   /** A new volume; names of its own where none is given. */
