@@ -25,20 +25,17 @@ export async function settled(
   known?: JovianTarget | "new",
 ): Promise<void> {
   const { targets } = session.client;
-  if (known === "new") {
-    if (await session.edit(ctx, () => targets.create(ctx, iqn, wanted))) {
-      if (session.chap) await onlyUser(session, ctx, iqn, []);
-      return;
-    }
-  }
-  const target = typeof known === "object" ? known : await targets.find(ctx, iqn);
+  const created =
+    known === "new" ? await session.edit(ctx, () => targets.create(ctx, iqn, wanted)) : undefined;
+  const target = created?.target ?? (typeof known === "object" ? known : await targets.find(ctx, iqn));
   if (!target) return;
   if (target.conflicted)
     throw fail(
       "refused",
       `target ${iqn} exists in two pools of the array; give one of their storages another target_prefix`,
     );
-  if (session.chap) await onlyUser(session, ctx, iqn, await targets.users(ctx, iqn));
+  if (session.chap) await onlyUser(session, ctx, iqn, created?.made ? [] : await targets.users(ctx, iqn));
+  if (created?.made) return;
   const change: { -readonly [K in keyof TargetAccess]?: TargetAccess[K] } = {};
   if (target.chap !== wanted.chap) change.chap = wanted.chap;
   if (targets.limitsPortals && !sameVips(target.vips, wanted.vips)) change.vips = wanted.vips;

@@ -53,12 +53,19 @@ export class Exports {
   }
 
   /**
-   * Makes a target and waits until it can be asked for. One that is there already is left as it is. Says whether it was
-   * made.
+   * Makes a target and waits until it can be asked for. One that is there already is left as it is.
    */
-  async create(ctx: Context, iqn: string, access: TargetAccess): Promise<boolean> {
+  async create(
+    ctx: Context,
+    iqn: string,
+    access: TargetAccess,
+  ): Promise<{ readonly made: boolean; readonly target: JovianTarget }> {
     const what = `create target ${iqn}`;
-    const landed = async (asker: Context) => (await this.find(asker, iqn)) !== undefined;
+    let target: JovianTarget | undefined;
+    const landed = async (asker: Context) => {
+      target = await this.find(asker, iqn);
+      return target !== undefined;
+    };
     let made = true;
     try {
       await this.#allowing(ctx, access, (part) => ({
@@ -73,7 +80,8 @@ export class Exports {
       if (!means(error, "exists")) throw error;
       made = error.afterLost;
     }
-    if (await waitUntil(() => landed(ctx), this.patienceMs, ctx.signal)) return made;
+    await waitUntil(() => landed(ctx), this.patienceMs, ctx.signal);
+    if (target) return { made, target };
     throw fail("timeout", `${what}: JovianDSS does not show it; look at it there`);
   }
 

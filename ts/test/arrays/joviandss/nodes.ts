@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
+import { setMaxListeners } from "node:events";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -58,7 +59,7 @@ export class Nodes {
   readonly lines: string[] = [];
   readonly ctx: Context;
   readonly initiators: Readonly<Record<NodeName, LoopInitiator>>;
-  readonly #services: Readonly<Record<NodeName, Storages>>;
+  readonly services: Readonly<Record<NodeName, Storages>>;
 
   private constructor(
     readonly sim: JovianSimulator,
@@ -66,13 +67,16 @@ export class Nodes {
     top: string,
     { pace = {} }: Differs,
   ) {
+    const { signal } = new AbortController();
+    // All calls of a test have the same one.
+    setMaxListeners(0, signal);
     this.ctx = {
-      signal: new AbortController().signal,
+      signal,
       log: createLogger({ level: "debug", write: (line) => this.lines.push(line) }),
     };
     this.initiators = {
-      a: new LoopInitiator(() => sim, initiatorOf("a")),
-      b: new LoopInitiator(() => sim, initiatorOf("b")),
+      a: new LoopInitiator(sim, initiatorOf("a")),
+      b: new LoopInitiator(sim, initiatorOf("b")),
     };
     const type = {
       ...joviandssType,
@@ -93,7 +97,7 @@ export class Nodes {
         links: join(top, "run", name),
         closingMs: 100,
       });
-    this.#services = { a: service("a"), b: service("b") };
+    this.services = { a: service("a"), b: service("b") };
   }
 
   static async start(t: ExecutionContext, differs: Differs = {}): Promise<Nodes> {
@@ -113,7 +117,7 @@ export class Nodes {
     };
     const nodes = new Nodes(sim, section, top, differs);
     t.teardown(async () => {
-      await Promise.all(Object.values(nodes.#services).map((one) => one.close()));
+      await Promise.all(Object.values(nodes.services).map((one) => one.close()));
       await sim.close();
       rmSync(top, { recursive: true, force: true });
     });
@@ -122,7 +126,7 @@ export class Nodes {
 
   /** The storage as a node sees it; another section is another storage of that id. */
   at(node: NodeName, section: Section = {}, storeid = "jdss"): Storage {
-    return this.#services[node].open(storeid, { ...this.section, ...section });
+    return this.services[node].open(storeid, { ...this.section, ...section });
   }
 
   /** A new volume; names of its own where none is given. */

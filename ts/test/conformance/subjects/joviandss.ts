@@ -62,11 +62,7 @@ class JoviandssPlace implements Place {
   devices(node: string): NodeDevices {
     const known = this.#nodes.get(node);
     if (known) return known;
-    const initiator = new LoopInitiator(
-      () => this.sim,
-      initiatorOf(node),
-      () => join(this.top, "data"),
-    );
+    const initiator = new LoopInitiator(this.sim, initiatorOf(node));
     const made = { connectorOf: () => initiator, links: join(this.top, "run", node) };
     this.#nodes.set(node, made);
     return made;
