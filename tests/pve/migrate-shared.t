@@ -71,6 +71,7 @@ breaks() { # NODE: QEMU on this node dies when both have been started, before th
     target=$(pid pve2)
     kill -KILL "$([ "$1" = pve2 ] && echo "$target" || pid pve1)"
     [ "$SUBJECT" != storpool ] || is 'both nodes had its disk' "$(sp_holders)" '11 12'
+    [ "$SUBJECT" != joviandss ] || is 'both nodes had its disk' "$(jd_initiators)" 'pve1 pve2'
     wait $migration
     isnt "live migration fails when QEMU dies on $1" $? 0
     cat "$T/migration" >>"$LOG"
@@ -88,6 +89,7 @@ ok 'the guest goes on there' guest_alive 101 scsi0 pve2
 ok 'and back' on2 qm migrate 101 pve1 --online
 ok 'the guest goes on' guest_alive 101
 [ "$SUBJECT" != storpool ] || is 'nothing stays attached on the other node' "$(sp_holders)" 11
+[ "$SUBJECT" != joviandss ] || is 'nobody stays logged in on the other node' "$(jd_initiators)" pve1
 ok 'stop' stop_vm 101
 read -r starts _ missing <<<"$(tracks "$disk")"
 is 'one run, no write lost' "$starts $missing" '1 0'
@@ -119,6 +121,10 @@ fi
 ok 'the guest goes on' guest_alive 101 scsi0 pve2
 ok 'stop' stop_vm 101 pve2
 is 'its fourth start, on the very disk' "$(tracks "$disk" pve2 | cut -d' ' -f1)" 4
+if [ "$SUBJECT" = joviandss ]; then
+    fails 'while the dead one is logged in nothing is taken away' 'in use by iqn.*pve1' on2 pvesm free "$disk"
+    ok 'the array drops its sessions' jd_ask initiators/iqn.1993-08.org.debian:01:pve1/die -X POST
+fi
 ok 'destroy' on2 qm destroy 101
 run on2 rm /etc/pve/ha/manager_status
 nothing_left 'nothing is left of the VM'

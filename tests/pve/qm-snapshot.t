@@ -4,6 +4,7 @@
 # disks' content, and with memory the very guest that ran; deleting one leaves the others; nothing stays behind.
 . "$(dirname "$0")/lib/env.sh"
 . "$here/lib/guest.sh"
+[ -n "$CAN_ROLLBACK_ANY" ] || skip_all "$SUBJECT goes back to the newest snapshot only, see qm-snapshot-newest.t"
 [ -n "$CAN_VM_SNAP" ] || refused=1
 one_node
 

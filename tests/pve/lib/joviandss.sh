@@ -57,6 +57,8 @@ sim_stop() { # with its loop devices, without which its file system cannot be un
 
 jd_ask() { curl -sk --max-time 20 "${@:2}" "$JD_URL/sim/$1"; } # REQUEST [CURL_OPTION...]
 
+jd_initiators() { jd_ask state | jq -r '.pools[].targets[].sessions[].initiator' | sed 's/.*://' | sort -u | paste -sd' '; } # nodes that are logged in
+
 sim_objects() { # what there is in the pool, in words
     jd_ask state | jq -r '.pools[] | (.volumes[] | "volume \(.name)"), (.snapshots[] | "snapshot \(.volume)@\(.name)"),
         (.targets[] | select((.luns | length) == 0) | "target \(.name)")' | sort

@@ -15,6 +15,7 @@ SUB_CONTENT=$CONTENT
 # FMT: format of VM disks. CAN_CHAIN: linked clones depend on their base. CAN_NAMES: volumes have exactly the names that
 # were asked for. CAN_FILES: there are files of other content types.
 CAN_VM_SNAP=1 CAN_RAW_SNAP= CAN_LINKED=1 CAN_CHAIN= CAN_CT_LINKED= CAN_SUBVOL=1 CAN_SNAP_EXPORT= CAN_NAMES=1 CAN_FILES=1
+CAN_ROLLBACK_ANY=1
 FMT=raw
 UNIT=1 # sizes are rounded up to a multiple of so many bytes
 CT_SIZE=0 # of a container's second volume: a sub-volume where there are any
@@ -32,7 +33,7 @@ blockio)
 joviandss)
     OURS=1 SIM=1
     FS=${SUBJECT_FS:-xfs} # below the simulator
-    CAN_RAW_SNAP=1 CAN_CHAIN=1 CAN_CT_LINKED=1 CAN_SNAP_EXPORT=1 CAN_SUBVOL= CAN_NAMES= CAN_FILES=
+    CAN_ROLLBACK_ANY= CAN_RAW_SNAP=1 CAN_CHAIN=1 CAN_CT_LINKED=1 CAN_SNAP_EXPORT=1 CAN_SUBVOL= CAN_NAMES= CAN_FILES=
     UNIT=16384 CT_SIZE=0.125 PLACE=()
     SUB_CONTENT=images,rootdir
     . "$here/lib/joviandss.sh"

@@ -68,6 +68,11 @@ export async function control(
       }
       case "POST initiators": {
         const initiator = simulator.initiator(argument);
+        if (verbOf === "die") {
+          await initiator.die();
+          simulator.dropSessions(argument);
+          return json(200, {});
+        }
         const wanted = wantedSchema.parse(body);
         if (verbOf === "connect") return json(200, { device: await initiator.connect(wanted) });
         if (verbOf === "disconnect") await initiator.disconnect(wanted);

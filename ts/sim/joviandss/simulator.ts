@@ -164,6 +164,13 @@ export class JovianSimulator {
     return made;
   }
 
+  /** What the array does some time after an initiator has died. */
+  dropSessions(initiator: string): void {
+    for (const pool of this.state.pools.values())
+      for (const target of pool.targets.values())
+        target.sessions = target.sessions.filter((session) => session.initiator !== initiator);
+  }
+
   /** What is wrong inside, or was asked for wrongly: nothing, or one line each. */
   check(expected: Expected = {}): string[] {
     return problems(this.state, this.#array.files, this.journal, expected);

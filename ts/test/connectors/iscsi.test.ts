@@ -206,3 +206,43 @@ test("32 volumes of one target connect at once with one login per portal", async
   t.is(node.calls().filter((call) => call.includes("--login")).length, 2);
   t.is(node.devices.length, 64);
 });
+
+test("where one path is enough the first portal that works is used, and no map is made", async (t) => {
+  const { node, link, connector } = setUp(t);
+  node.portals({ "10.0.0.1:3260": "refuses" });
+  const one = connection({ multipath: false });
+  await connector.connect(node.context(), one, link());
+  t.deepEqual([readlinkSync(link()), node.maps.size, node.devices.length], ["/dev/sda", 0, 1]);
+  t.true(node.log.some((line) => line.includes("10.0.0.1:3260") && line.includes("cannot be used")));
+  node.portals({});
+  await connector.connect(node.context(), one, link());
+  t.is(node.calls().filter((call) => call.includes("--login")).length, 2, "one session is enough");
+  await connector.disconnect(node.context(), one, link());
+  t.deepEqual([node.devices.length, (await node.iscsiSessions("", iqn)).length], [0, 0]);
+});
+
+test("a disk that grew elsewhere is seen as it is, one of another size is not handed out", async (t) => {
+  const { node, link, connector } = setUp(t);
+  await connector.connect(node.context(), connection({ size: 1n << 30n }), link());
+  node.export(iqn, 0, wwid, 2n << 30n);
+  await connector.connect(node.context(), connection({ size: 2n << 30n }), link());
+  t.true(node.devices.every(({ size }) => size === 2n << 30n));
+  for (const size of [0n, 1n << 20n]) {
+    const other = setUp(t);
+    other.node.export(iqn, 0, wwid, size);
+    const connect = other.connector.connect(
+      other.node.context(),
+      connection({ size: 2n << 30n }),
+      other.link(),
+    );
+    await t.throwsAsync(connect, { code: "unreachable" });
+    t.false(existsSync(other.link()));
+  }
+});
+
+test("a volume that is given up is logged out of before the array is asked who uses it", async (t) => {
+  const { node, link, connector } = setUp(t);
+  await connector.connect(node.context(), connection(), link());
+  await connector.disconnect(node.context(), connection(), link());
+  t.is((await node.iscsiSessions("", iqn)).length, 0);
+});

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import type { Context } from "../../common/context.js";
-import { fail } from "../../common/errors.js";
+import { codeOf, fail } from "../../common/errors.js";
 import type { VolumeRef } from "../contract.js";
 import { means } from "./answer.js";
-import { othersAt } from "./guard.js";
 import { exportObjectName, parseVolumeObject } from "./names.js";
 import { idOf, objectOf, type Session } from "./session.js";
 import { type Withdrawn, withdraw } from "./withdraw.js";
@@ -18,17 +17,15 @@ export async function unpublishSnapshot(
   ref: VolumeRef,
   snapshot: string,
 ): Promise<void> {
-  const { volumes, targets } = session.client;
   const object = exportObjectName(idOf(session, ref), snapshot);
-  if (!(await volumes.find(ctx, object))) return;
-  for (const { target } of await targets.attachments(ctx, object)) {
-    const others = target === undefined ? [] : await othersAt(session, ctx, target);
-    if (others.length > 0) {
-      ctx.log.info("a snapshot stays exported, others read it", { object, others });
-      return;
-    }
+  if (!(await session.client.volumes.find(ctx, object))) return;
+  try {
+    const clone = { object, vmid: ref.vmid };
+    await dropExport(session, ctx, clone, `end the export of snapshot '${snapshot}'`);
+  } catch (error) {
+    if (codeOf(error) !== "busy") throw error;
+    ctx.log.info("a snapshot stays exported, others read it", { object, error });
   }
-  await dropExport(session, ctx, { object, vmid: ref.vmid }, `end the export of snapshot '${snapshot}'`);
 }
 
 /** Removes the clone that a snapshot is read by. Throws `busy` while another node does. */
