@@ -114,8 +114,11 @@ export interface Capabilities {
 
 /** Where imported data goes. */
 export interface ImportTarget {
-  /** `create`: the stream makes the file `path` in one step at its end. */
-  readonly kind: "create" | "file" | "device";
+  /**
+   * `create`: the stream makes the file `path` in one step at its end; `directory`: an archive is unpacked in the empty
+   * directory `path`.
+   */
+  readonly kind: "create" | "file" | "device" | "directory";
   readonly path: string;
   /** The target is known to read as zeros where nothing is written. */
   readonly zeroed: boolean;

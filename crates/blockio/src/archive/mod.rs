@@ -7,6 +7,8 @@
 //! follow no link, so that nothing outside the tree is reached, whoever changes it meanwhile.
 
 mod acl;
+mod btrfs;
+mod copy;
 mod export;
 mod header;
 mod import;
@@ -21,6 +23,7 @@ mod sparse;
 mod stat;
 mod xattr;
 
+pub use copy::{copy_tree, create_tree};
 pub use export::{ExportOptions, export};
 pub use import::{ImportOptions, import, read_header, unpack};
 pub use remove::remove_tree;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
+use super::btrfs;
 use super::list::{Entry, entries};
 use super::meta::printable;
 use super::node::Node;
@@ -40,7 +41,15 @@ pub fn remove_tree(path: &Path, cancel: &Cancel) -> Result<()> {
     };
     let above = Node::root(parent).map_err(failed)?;
     if found.kind == FileType::Directory {
-        empty(&above, name, found.mount, cancel)?;
+        // Of a subvolume the file system does it by itself, unless others are in it.
+        let subvolume = above
+            .open_child(name)
+            .and_then(|node| btrfs::is_subvolume(&*node.fd()?))
+            .map_err(failed)?;
+        let fd = above.fd().map_err(failed)?;
+        if !subvolume || btrfs::destroy(&*fd, name).is_err() {
+            empty(&above, name, found.mount, cancel)?;
+        }
     } else {
         unlink(&above, name, AtFlags::empty()).map_err(failed)?;
     }

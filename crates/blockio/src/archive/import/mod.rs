@@ -15,6 +15,8 @@ use std::time::Instant;
 
 use rustix::fs::{Mode, OFlags};
 
+pub(super) use self::place::Powers;
+
 use self::input::Input;
 use self::member::Headers;
 use self::tree::Tree;

@@ -733,7 +733,7 @@ sub volume_import(
         if $with_snapshots || defined($base_snapshot);
     my $job = stream_job($class, $scfg, $storeid, $volname);
     my $volid =
-        PVE::Storage::Custom::Blockio::Stream::import_volume($job, $fh, $allow_rename);
+        PVE::Storage::Custom::Blockio::Stream::import_volume($job, $fh, $format, $allow_rename);
     my ($imported) = $volid =~ /\A\Q$storeid\E:(.+)\z/ or refuse_invalid('volume ID');
     my $vmid = image_or_die($class, $volname)->{vmid};
     my ($new_volname) = made_volname($class, { volname => $imported }, $vmid);
