@@ -16,11 +16,18 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match run(&words) {
         Ok(None) => ExitCode::SUCCESS,
-        Ok(Some(Summary { stream, members, notes })) => {
+        Ok(Some(Summary {
+            stream,
+            members,
+            notes,
+        })) => {
             for note in notes {
                 eprintln!("{note}");
             }
-            eprintln!("{} bytes, {members} members, {:.3} s", stream.bytes, stream.seconds);
+            eprintln!(
+                "{} bytes, {members} members, {:.3} s",
+                stream.bytes, stream.seconds
+            );
             ExitCode::SUCCESS
         }
         Err(error) => {

@@ -328,7 +328,11 @@ export const methods: Readonly<Record<string, Method>> = {
     args: z.object({ volname, size: wireSize, format: z.string(), allowRename: flag }),
     result: z.object({
       volname: z.string(),
-      target: z.object({ kind: z.enum(["create", "file", "device", "directory"]), path: z.string(), zeroed: z.boolean() }),
+      target: z.object({
+        kind: z.enum(["create", "file", "device", "directory"]),
+        path: z.string(),
+        zeroed: z.boolean(),
+      }),
       token: z.string(),
     }),
     deadlineMs: change,

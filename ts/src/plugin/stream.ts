@@ -42,7 +42,10 @@ export async function volumeExport(
   const ref = storage.names.parse(args.volname);
   const wanted = args.streamFormat ?? streamFormats[ref.format];
   if (storage.type.streams[ref.format]?.[wanted] !== "service") {
-    throw fail("unsupported", `export '${ref.volname}': format '${ref.format}' does not leave as '${wanted}'`);
+    throw fail(
+      "unsupported",
+      `export '${ref.volname}': format '${ref.format}' does not leave as '${wanted}'`,
+    );
   }
   const path = await storage.attach(ctx, ref, args.snap ?? undefined);
   return { path, format: ref.format };

@@ -41,7 +41,12 @@ pub fn to_text(bytes: &[u8]) -> Option<Vec<u8>> {
         };
         let id = if named { id.to_string() } else { String::new() };
         let bit = |bit: u16, letter| if permissions & bit != 0 { letter } else { '-' };
-        let line = format!("{name}:{id}:{}{}{}\n", bit(4, 'r'), bit(2, 'w'), bit(1, 'x'));
+        let line = format!(
+            "{name}:{id}:{}{}{}\n",
+            bit(4, 'r'),
+            bit(2, 'w'),
+            bit(1, 'x')
+        );
         text.extend_from_slice(line.as_bytes());
     }
     Some(text)
@@ -196,11 +201,25 @@ mod tests {
 
     #[test]
     fn what_is_not_an_acl_is_refused() {
-        for text in ["", "\n\n", "user", "user::rwz", "mask:5:rwx", "what::rwx", "user:4294967296:r", "user:\0:r"] {
+        for text in [
+            "",
+            "\n\n",
+            "user",
+            "user::rwz",
+            "mask:5:rwx",
+            "what::rwx",
+            "user:4294967296:r",
+            "user:\0:r",
+        ] {
             assert_eq!(from_text(text.as_bytes()), None, "{text}");
         }
         assert_eq!(from_text("u:1:r\n".repeat(MOST + 1).as_bytes()), None);
-        for bytes in [&b""[..], b"\x01\0\0\0", b"\x02\0\0\0\x01", b"\x02\0\0\0\x03\0\0\0\0\0\0\0"] {
+        for bytes in [
+            &b""[..],
+            b"\x01\0\0\0",
+            b"\x02\0\0\0\x01",
+            b"\x02\0\0\0\x03\0\0\0\0\0\0\0",
+        ] {
             assert_eq!(to_text(bytes), None);
         }
     }

@@ -25,7 +25,11 @@ const NAME_V2: usize = 56;
 
 /// True when the directory is on Btrfs.
 pub fn is_btrfs(dir: impl AsFd) -> rustix::io::Result<bool> {
-    #[allow(clippy::cast_sign_loss, clippy::cast_lossless, reason = "its type differs between machines")]
+    #[allow(
+        clippy::cast_sign_loss,
+        clippy::cast_lossless,
+        reason = "its type differs between machines"
+    )]
     rustix::fs::fstatfs(dir).map(|found| found.f_type as u64 == MAGIC)
 }
 
@@ -41,7 +45,13 @@ pub fn create(parent: impl AsFd, name: &[u8]) -> rustix::io::Result<()> {
 
 /// Makes a writable snapshot of a subvolume as `name` in `parent`.
 pub fn snapshot(parent: impl AsFd, name: &[u8], source: impl AsFd) -> rustix::io::Result<()> {
-    call(parent, SNAPSHOT, source.as_fd().as_raw_fd().into(), NAME_V2, name)
+    call(
+        parent,
+        SNAPSHOT,
+        source.as_fd().as_raw_fd().into(),
+        NAME_V2,
+        name,
+    )
 }
 
 /// Deletes the subvolume `name` in `parent`; `NOTEMPTY` when others are in it.
@@ -49,7 +59,13 @@ pub fn destroy(parent: impl AsFd, name: &[u8]) -> rustix::io::Result<()> {
     call(parent, DESTROY, -1, NAME, name)
 }
 
-fn call(parent: impl AsFd, request: u64, fd: i64, at: usize, name: &[u8]) -> rustix::io::Result<()> {
+fn call(
+    parent: impl AsFd,
+    request: u64,
+    fd: i64,
+    at: usize,
+    name: &[u8],
+) -> rustix::io::Result<()> {
     let mut arguments = [0_u8; ARGUMENTS];
     arguments[..8].copy_from_slice(&fd.to_ne_bytes());
     // A zero stays behind the name.

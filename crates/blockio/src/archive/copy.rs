@@ -60,7 +60,8 @@ pub fn copy_tree(source: &Path, copy: &Path, cancel: &Cancel) -> Result<()> {
     let failed = |errno| Error::os(format!("open {}", source.display()), errno);
     let from = open(source).map_err(failed)?;
     let (parent, name) = split(copy)?;
-    let into = open(parent).map_err(|errno| Error::os(format!("open {}", parent.display()), errno))?;
+    let into =
+        open(parent).map_err(|errno| Error::os(format!("open {}", parent.display()), errno))?;
     let made = |errno| Error::os(format!("create {}", copy.display()), errno);
     if btrfs::is_subvolume(&from).map_err(failed)? && btrfs::is_btrfs(&into).map_err(failed)? {
         match btrfs::snapshot(&into, name.as_bytes(), &from) {
@@ -129,8 +130,13 @@ impl<'a> Copier<'a> {
 
     fn run(&mut self, from: OwnedFd, to: OwnedFd) -> Result<()> {
         let failed = |errno| Error::os("copy the directory", errno);
-        let to_root = to.try_clone().map_err(|error| Error::internal(error.to_string()))?;
-        let (from, to) = (Node::root(from).map_err(failed)?, Node::root(to).map_err(failed)?);
+        let to_root = to
+            .try_clone()
+            .map_err(|error| Error::internal(error.to_string()))?;
+        let (from, to) = (
+            Node::root(from).map_err(failed)?,
+            Node::root(to).map_err(failed)?,
+        );
         let mut levels = vec![level(from, to).map_err(failed)?];
         while let Some(level) = levels.last_mut() {
             self.cancel.check()?;
@@ -192,15 +198,24 @@ impl<'a> Copier<'a> {
             Err(Errno::NOENT) => return Ok(()),
             result => result?,
         };
-        if matches!(found.kind, FileType::Socket | FileType::Directory) || found.mount != self.root.mount {
+        if matches!(found.kind, FileType::Socket | FileType::Directory)
+            || found.mount != self.root.mount
+        {
             return Ok(());
         }
         if found.links > 1 {
             if let Some((dir, first)) = self.names.get(&found.identity) {
                 let dir = dir.fd()?;
-                return rustix::fs::linkat(&*dir, first.as_slice(), &*target, name, AtFlags::empty());
+                return rustix::fs::linkat(
+                    &*dir,
+                    first.as_slice(),
+                    &*target,
+                    name,
+                    AtFlags::empty(),
+                );
             }
-            self.names.insert(found.identity, (Arc::clone(to), name.to_owned()));
+            self.names
+                .insert(found.identity, (Arc::clone(to), name.to_owned()));
         }
         let shown = || printable(name);
         match found.kind {
@@ -215,7 +230,8 @@ impl<'a> Copier<'a> {
                 let device = rustix::fs::makedev(found.major, found.minor);
                 rustix::fs::mknodat(&*target, name, kind, mode, device)?;
                 found.meta.attributes = xattr::read(&Named::new(&*source, name))?;
-                self.powers.finish_special(&*target, name, &found.meta, &shown, &self.notes)
+                self.powers
+                    .finish_special(&*target, name, &found.meta, &shown, &self.notes)
             }
         }
     }
@@ -225,13 +241,15 @@ impl<'a> Copier<'a> {
         let from = rustix::fs::openat(source, name, flags, Mode::empty())?;
         let mut found = stat(&from, b"")?;
         found.meta.attributes = xattr::read(&Open(&from))?;
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let flags =
+            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let to = rustix::fs::openat(target, name, flags, self.powers.creation_mode(&found.meta))?;
         if found.size > 0 {
             rustix::fs::ioctl_ficlone(&to, &from)?;
         }
         let shown = || printable(name);
-        self.powers.finish_file(&to, &found.meta, &shown, &self.notes)
+        self.powers
+            .finish_file(&to, &found.meta, &shown, &self.notes)
     }
 }
 

@@ -39,7 +39,11 @@ pub fn write(out: &mut Vec<u8>, member: &Member<'_>) {
         pax::push(&mut records, b"GNU.sparse.major", b"1");
         pax::push(&mut records, b"GNU.sparse.minor", b"0");
         pax::push(&mut records, b"GNU.sparse.name", member.path);
-        pax::push(&mut records, b"GNU.sparse.realsize", size.to_string().as_bytes());
+        pax::push(
+            &mut records,
+            b"GNU.sparse.realsize",
+            size.to_string().as_bytes(),
+        );
         // What a program sees that does not know the format.
         set_name(&mut header, &aside(b"GNUSparseFile.0", member.path));
     } else {
@@ -50,13 +54,25 @@ pub fn write(out: &mut Vec<u8>, member: &Member<'_>) {
     if member.link.len() > set_link(&mut header, member.link) {
         pax::push(&mut records, b"linkpath", member.link);
     }
-    number(&mut records, b"size", member.stored, OCTAL_11, |size| header.set_size(size));
+    number(&mut records, b"size", member.stored, OCTAL_11, |size| {
+        header.set_size(size)
+    });
     let meta = member.meta;
-    number(&mut records, b"uid", meta.uid.into(), OCTAL_7, |uid| header.set_uid(uid));
-    number(&mut records, b"gid", meta.gid.into(), OCTAL_7, |gid| header.set_gid(gid));
-    let seconds = u64::try_from(meta.mtime.seconds).ok().filter(|seconds| *seconds <= OCTAL_11);
+    number(&mut records, b"uid", meta.uid.into(), OCTAL_7, |uid| {
+        header.set_uid(uid)
+    });
+    number(&mut records, b"gid", meta.gid.into(), OCTAL_7, |gid| {
+        header.set_gid(gid)
+    });
+    let seconds = u64::try_from(meta.mtime.seconds)
+        .ok()
+        .filter(|seconds| *seconds <= OCTAL_11);
     if seconds.is_none() || meta.mtime.nanos != 0 {
-        pax::push(&mut records, b"mtime", pax::time_text(meta.mtime).as_bytes());
+        pax::push(
+            &mut records,
+            b"mtime",
+            pax::time_text(meta.mtime).as_bytes(),
+        );
     }
     header.set_mtime(seconds.unwrap_or(0));
     header.set_mode(meta.mode);
@@ -150,11 +166,15 @@ pub fn pad(out: &mut Vec<u8>) {
 
 /// Puts as much of the name into its field as fits; returns how much that is.
 fn set_name(header: &mut Header, name: &[u8]) -> usize {
-    header.as_ustar_mut().map_or(0, |header| fill(&mut header.name, name))
+    header
+        .as_ustar_mut()
+        .map_or(0, |header| fill(&mut header.name, name))
 }
 
 fn set_link(header: &mut Header, name: &[u8]) -> usize {
-    header.as_ustar_mut().map_or(0, |header| fill(&mut header.linkname, name))
+    header
+        .as_ustar_mut()
+        .map_or(0, |header| fill(&mut header.linkname, name))
 }
 
 fn fill(field: &mut [u8], name: &[u8]) -> usize {

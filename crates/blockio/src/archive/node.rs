@@ -108,7 +108,8 @@ mod tests {
     use crate::testing::TempDir;
 
     fn root(dir: &TempDir) -> Arc<Node> {
-        Node::root(open_in(rustix::fs::CWD, dir.path("").as_os_str().as_encoded_bytes()).unwrap()).unwrap()
+        Node::root(open_in(rustix::fs::CWD, dir.path("").as_os_str().as_encoded_bytes()).unwrap())
+            .unwrap()
     }
 
     #[test]

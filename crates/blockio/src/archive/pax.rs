@@ -49,13 +49,8 @@ fn first(data: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let record = data.get(blank + 1..length)?;
     let (newline, record) = record.split_last()?;
     let equals = record.iter().position(|byte| *byte == b'=')?;
-    (*newline == b'\n' && equals > 0).then(|| {
-        (
-            &record[..equals],
-            &record[equals + 1..],
-            &data[length..],
-        )
-    })
+    (*newline == b'\n' && equals > 0)
+        .then(|| (&record[..equals], &record[equals + 1..], &data[length..]))
 }
 
 /// A decimal number without sign.
@@ -132,10 +127,23 @@ mod tests {
     #[test]
     fn damaged_records_are_errors() {
         for text in [
-            "5 a=b\n", "7 a=b\n", "6 a=bc", "6 =bc\n", "6 abc\n", " a=b\n", "-6 a=b\n", "6a=b\n",
-            "99999999999999999999999 a=b\n", "18446744073709551615 a=b\n", "0 a=b\n", "2 \n",
+            "5 a=b\n",
+            "7 a=b\n",
+            "6 a=bc",
+            "6 =bc\n",
+            "6 abc\n",
+            " a=b\n",
+            "-6 a=b\n",
+            "6a=b\n",
+            "99999999999999999999999 a=b\n",
+            "18446744073709551615 a=b\n",
+            "0 a=b\n",
+            "2 \n",
         ] {
-            assert!(records(text.as_bytes()).any(|record| record.is_err()), "{text:?}");
+            assert!(
+                records(text.as_bytes()).any(|record| record.is_err()),
+                "{text:?}"
+            );
         }
     }
 

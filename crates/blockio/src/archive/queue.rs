@@ -28,7 +28,10 @@ impl<T> Slot<T> {
             if let Some(result) = value.take() {
                 return result;
             }
-            value = self.filled.wait(value).unwrap_or_else(PoisonError::into_inner);
+            value = self
+                .filled
+                .wait(value)
+                .unwrap_or_else(PoisonError::into_inner);
         }
     }
 
@@ -85,7 +88,10 @@ impl Budget {
     pub fn take(&self, number: u64, bytes: usize) {
         let mut state = lock(&self.state);
         while !state.ended && state.turn != number && state.used + bytes > self.limit {
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self
+                .changed
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
         }
         state.used += bytes;
     }
@@ -100,7 +106,10 @@ impl Budget {
     pub fn wait_idle(&self) {
         let mut state = lock(&self.state);
         while !state.ended && state.used > 0 {
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self
+                .changed
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
         }
     }
 

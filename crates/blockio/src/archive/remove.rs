@@ -26,10 +26,17 @@ const OPEN_LEVELS: usize = 100;
 pub fn remove_tree(path: &Path, cancel: &Cancel) -> Result<()> {
     let failed = |errno| Error::os(format!("remove {}", path.display()), errno);
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
-        return Err(Error::invalid(format!("remove {}: not a name", path.display())));
+        return Err(Error::invalid(format!(
+            "remove {}: not a name",
+            path.display()
+        )));
     };
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+    let parent = if parent.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        parent
+    };
     let parent = match rustix::fs::open(parent, flags, Mode::empty()) {
         Err(Errno::NOENT) => return Ok(()),
         result => result.map_err(failed)?,
@@ -123,6 +130,9 @@ fn unlink(dir: &Node, name: &[u8], flags: AtFlags) -> rustix::io::Result<()> {
 fn mounted(name: &[u8]) -> Error {
     Error::new(
         ErrorKind::Busy,
-        format!("remove {}: something is mounted there; unmount it first", printable(name)),
+        format!(
+            "remove {}: something is mounted there; unmount it first",
+            printable(name)
+        ),
     )
 }

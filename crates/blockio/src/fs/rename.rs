@@ -63,14 +63,24 @@ pub fn rename_exclusive(from: &Path, to: &Path) -> Result<()> {
 pub fn rename_exchange(one: &Path, other: &Path) -> Result<()> {
     let failed = |errno| {
         // Which is how file systems say that they do not know the flag.
-        let errno = if errno == Errno::INVAL { Errno::OPNOTSUPP } else { errno };
+        let errno = if errno == Errno::INVAL {
+            Errno::OPNOTSUPP
+        } else {
+            errno
+        };
         let what = format!("exchange {} and {}", one.display(), other.display());
         Error::os(what, errno)
     };
     let (one_dir, one_name) = open_parent(one)?;
     let (other_dir, other_name) = open_parent(other)?;
-    rustix::fs::renameat_with(&one_dir, &one_name, &other_dir, &other_name, RenameFlags::EXCHANGE)
-        .map_err(failed)?;
+    rustix::fs::renameat_with(
+        &one_dir,
+        &one_name,
+        &other_dir,
+        &other_name,
+        RenameFlags::EXCHANGE,
+    )
+    .map_err(failed)?;
     sync_dir(&one_dir, one)?;
     sync_dir(&other_dir, other)
 }

@@ -5,7 +5,9 @@ use napi::Env;
 use napi::bindgen_prelude::{BigInt, Object};
 use napi_derive::napi;
 
-use super::{OnProgress, Result, StreamHandle, StreamResult, bytes, cancellable, duplicate, rate, stream};
+use super::{
+    OnProgress, Result, StreamHandle, StreamResult, bytes, cancellable, duplicate, rate, stream,
+};
 use crate::archive::{ExportOptions, ImportOptions, Summary};
 
 impl From<Summary> for StreamResult {
@@ -109,7 +111,9 @@ pub fn copy_tree(env: &Env, source: String, copy: String) -> Result<Object<'_>> 
 /// Makes an empty directory with permission bits `mode`, on Btrfs a subvolume; `exists` when the name is taken.
 #[napi(ts_return_type = "Promise<void> & { cancel(): void }")]
 pub fn create_tree(env: &Env, path: String, mode: u32) -> Result<Object<'_>> {
-    cancellable(env, move |_| crate::archive::create_tree(path.as_ref(), mode))
+    cancellable(env, move |_| {
+        crate::archive::create_tree(path.as_ref(), mode)
+    })
 }
 
 /// Removes a directory with all that is in it, whatever its names are; succeeds when there is none. Links are not followed;

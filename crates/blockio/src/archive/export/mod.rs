@@ -63,7 +63,12 @@ struct Shared {
 pub fn export(options: ExportOptions, control: &Control) -> Result<Summary> {
     let _interruptible = control.cancel.enter();
     let started = Instant::now();
-    let failed = |errno| Error::os(format!("read directory {}", options.source.display()), errno);
+    let failed = |errno| {
+        Error::os(
+            format!("read directory {}", options.source.display()),
+            errno,
+        )
+    };
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let fd = rustix::fs::open(&options.source, flags, Mode::empty()).map_err(failed)?;
     let shared = Shared {

@@ -65,11 +65,7 @@ pub struct Planner<'a> {
 type Planned<T> = std::result::Result<T, Option<Error>>;
 
 impl<'a> Planner<'a> {
-    pub fn new(
-        shared: &'a Shared,
-        jobs: Sender<Job>,
-        steps: &'a SyncSender<Result<Step>>,
-    ) -> Self {
+    pub fn new(shared: &'a Shared, jobs: Sender<Job>, steps: &'a SyncSender<Result<Step>>) -> Self {
         Self {
             shared,
             jobs,
@@ -133,9 +129,12 @@ impl<'a> Planner<'a> {
         self.step(Step::Directory(headers))?;
         let root = &self.shared.root;
         if found.mount != root.mount || found.identity.0 != root.identity.0 {
-            self.shared
-                .notes
-                .add(|| format!("{}: another file system is mounted there; left out", printable(&path)));
+            self.shared.notes.add(|| {
+                format!(
+                    "{}: another file system is mounted there; left out",
+                    printable(&path)
+                )
+            });
             return Ok(None);
         }
         let listed = entries(&*fd).map_err(failed)?;
@@ -198,8 +197,14 @@ impl<'a> Planner<'a> {
 
     /// A directory that was there a moment ago.
     fn gone(&self, path: &[u8], errno: Errno) -> Result<()> {
-        if !matches!(errno, Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::STALE) {
-            return Err(Error::os(format!("read directory {}", printable(path)), errno));
+        if !matches!(
+            errno,
+            Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::STALE
+        ) {
+            return Err(Error::os(
+                format!("read directory {}", printable(path)),
+                errno,
+            ));
         }
         self.shared
             .notes

@@ -44,7 +44,11 @@ pub struct Batch {
 /// A part of the stream.
 pub enum Piece {
     /// Whole members, so many, and their contents' bytes.
-    Members { bytes: Vec<u8>, count: u64, data: u64 },
+    Members {
+        bytes: Vec<u8>,
+        count: u64,
+        data: u64,
+    },
     /// A member that has several names: what is sent when this one is the first.
     Linked {
         identity: (u64, u64),
@@ -134,12 +138,15 @@ impl<'a> Reader<'a> {
                 Found::File(file, mut stat) => {
                     stat.meta.attributes = xattr::read(&Open(&file)).map_err(failed)?;
                     take(&stat);
-                    data += self.small(&mut bytes, &file, &stat, &path).map_err(failed)?;
+                    data += self
+                        .small(&mut bytes, &file, &stat, &path)
+                        .map_err(failed)?;
                     stat
                 }
                 Found::Other(mut stat, kind, link) => {
                     if kind != Kind::Symlink {
-                        stat.meta.attributes = xattr::read(&Named::new(&*dir, name)).map_err(failed)?;
+                        stat.meta.attributes =
+                            xattr::read(&Named::new(&*dir, name)).map_err(failed)?;
                     }
                     take(&stat);
                     write_header(&mut bytes, &path, kind, &link, 0, &stat.meta);
@@ -217,7 +224,11 @@ impl<'a> Reader<'a> {
 
 /// What a member is taken to need in memory.
 fn weight(stat: &Stat) -> usize {
-    let content = if stat.kind == FileType::RegularFile { stat.size } else { 0 };
+    let content = if stat.kind == FileType::RegularFile {
+        stat.size
+    } else {
+        0
+    };
     // At most SMALL, so it fits.
     4096 + usize::try_from(content).unwrap_or(0)
 }
@@ -309,11 +320,8 @@ pub fn find(
 }
 
 fn open(dir: impl AsFd, name: &[u8]) -> rustix::io::Result<OwnedFd> {
-    let flags = OFlags::RDONLY
-        | OFlags::NOFOLLOW
-        | OFlags::NONBLOCK
-        | OFlags::NOCTTY
-        | OFlags::CLOEXEC;
+    let flags =
+        OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     // Reading an archive is no access that anybody asks for; only owners may say so.
     match rustix::fs::openat(&dir, name, flags | OFlags::NOATIME, Mode::empty()) {
         Err(Errno::PERM) => rustix::fs::openat(&dir, name, flags, Mode::empty()),
@@ -383,9 +391,12 @@ pub fn write_sparse(out: &mut Vec<u8>, path: &[u8], stored: u64, stat: &Stat) {
 /// Leaves a note when the file is not what it was when its header was made.
 pub fn note_change(shared: &Shared, file: &OwnedFd, before: &Stat, path: &[u8], shrunk: bool) {
     if shrunk {
-        shared
-            .notes
-            .add(|| format!("{}: shrank while it was read; filled up with zeros", printable(path)));
+        shared.notes.add(|| {
+            format!(
+                "{}: shrank while it was read; filled up with zeros",
+                printable(path)
+            )
+        });
         return;
     }
     if let Ok(now) = stat(file, b"") {

@@ -69,7 +69,8 @@ impl<'a> Sender<'a> {
     /// Two empty blocks, and as many as GNU tar adds.
     pub fn end(&mut self) -> Result<()> {
         let end = self.control.meter.bytes() + 2 * BLOCK as u64;
-        self.sink.zeros(end.next_multiple_of(RECORD as u64) - self.control.meter.bytes())
+        self.sink
+            .zeros(end.next_multiple_of(RECORD as u64) - self.control.meter.bytes())
     }
 
     fn piece(&mut self, dir: &Node, path: &[u8], piece: Piece) -> Result<()> {
@@ -100,13 +101,7 @@ impl<'a> Sender<'a> {
     }
 
     /// Sends another name of a file that was sent already. False when it was not; then this name is the first.
-    fn link(
-        &mut self,
-        identity: (u64, u64),
-        links: u32,
-        path: &[u8],
-        meta: &Meta,
-    ) -> Result<bool> {
+    fn link(&mut self, identity: (u64, u64), links: u32, path: &[u8], meta: &Meta) -> Result<bool> {
         let Some((first, left)) = self.names.get_mut(&identity) else {
             self.names.insert(identity, (path.to_vec(), links - 1));
             return Ok(false);
@@ -170,7 +165,8 @@ impl<'a> Sender<'a> {
         };
         self.sink.data(&headers)?;
         self.contents(&file, &stat, &extents, path)?;
-        self.sink.zeros(stored.next_multiple_of(BLOCK as u64) - stored)
+        self.sink
+            .zeros(stored.next_multiple_of(BLOCK as u64) - stored)
     }
 
     fn contents(

@@ -66,7 +66,12 @@ impl Frame {
 
     /// A directory in `parent` that is new.
     pub fn fresh(parent: &Arc<Self>, name: &[u8]) -> rustix::io::Result<Arc<Self>> {
-        Ok(Self::below(parent, name, End::default(), parent.node.open_child(name)?))
+        Ok(Self::below(
+            parent,
+            name,
+            End::default(),
+            parent.node.open_child(name)?,
+        ))
     }
 
     /// A directory in `parent` that has been completed before: that stays as it is.
@@ -103,7 +108,9 @@ impl Frame {
         }
         let mut end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
         let before = std::mem::take(&mut *end);
-        common.waiting.fetch_sub(before.meta.as_ref().map_or(0, weight), Ordering::Relaxed);
+        common
+            .waiting
+            .fetch_sub(before.meta.as_ref().map_or(0, weight), Ordering::Relaxed);
         end.meta = Some(meta);
         Ok(())
     }
@@ -122,8 +129,16 @@ impl Frame {
 
     /// Sets what was said; returns the directory above.
     fn complete(self, common: &Common) -> Result<Option<Arc<Self>>> {
-        let failed = |errno| Error::os(format!("complete directory {}", printable(&self.name)), errno);
-        let end = self.end.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let failed = |errno| {
+            Error::os(
+                format!("complete directory {}", printable(&self.name)),
+                errno,
+            )
+        };
+        let end = self
+            .end
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
         if end.meta.is_none() && end.mtime.is_none() {
             return Ok(self.parent);
         }
@@ -137,7 +152,9 @@ impl Frame {
                 .map_err(failed)?;
         } else if let Some(mtime) = end.mtime {
             if let Some(acl) = end.default_acl {
-                Open(&*fd).set(DEFAULT_ACL.as_bytes(), &acl).map_err(failed)?;
+                Open(&*fd)
+                    .set(DEFAULT_ACL.as_bytes(), &acl)
+                    .map_err(failed)?;
             }
             rustix::fs::futimens(&*fd, &times(mtime)).map_err(failed)?;
         }

@@ -67,7 +67,11 @@ impl<'s, 'a> Input<'s, 'a> {
         while got < BLOCK {
             let some = self.some((BLOCK - got) as u64)?;
             if some.is_empty() {
-                return if got == 0 { Ok(None) } else { Err(self.ended()) };
+                return if got == 0 {
+                    Ok(None)
+                } else {
+                    Err(self.ended())
+                };
             }
             block[got..got + some.len()].copy_from_slice(some);
             got += some.len();

@@ -201,14 +201,19 @@ impl Said {
                     .split(|byte| *byte == b',')
                     .map(|text| pax::number(text).ok_or_else(|| damaged("a sparse file's map")));
                 while let Some(offset) = numbers.next() {
-                    let length = numbers.next().ok_or_else(|| damaged("a sparse file's map"))??;
+                    let length = numbers
+                        .next()
+                        .ok_or_else(|| damaged("a sparse file's map"))??;
                     push_extent(&mut extents, offset?, length)?;
                 }
                 self.extents = Some(extents);
             }
             b"GNU.sparse.offset" => self.offset = Some(number()?),
             b"GNU.sparse.numbytes" => {
-                let offset = self.offset.take().ok_or_else(|| damaged("a sparse file's map"))?;
+                let offset = self
+                    .offset
+                    .take()
+                    .ok_or_else(|| damaged("a sparse file's map"))?;
                 let length = number()?;
                 push_extent(self.extents.get_or_insert_default(), offset, length)?;
             }
@@ -281,15 +286,21 @@ fn sparse(
             old_extents(&mut extents, next.sparse())?;
             more = next.is_extended();
         }
-        let size = gnu.real_size().map_err(|_| damaged("a sparse file's size"))?;
+        let size = gnu
+            .real_size()
+            .map_err(|_| damaged("a sparse file's size"))?;
         (extents, said.sparse_size.unwrap_or(size))
     } else if said.sparse_major == Some(1) {
-        let size = said.sparse_size.ok_or_else(|| damaged("a sparse file's size"))?;
+        let size = said
+            .sparse_size
+            .ok_or_else(|| damaged("a sparse file's size"))?;
         (map(input, member)?, size)
     } else if said.sparse_major.is_some_and(|major| major != 0) {
         return Err(damaged("a sparse file of an unknown format"));
     } else if let Some(extents) = said.extents {
-        let size = said.sparse_size.ok_or_else(|| damaged("a sparse file's size"))?;
+        let size = said
+            .sparse_size
+            .ok_or_else(|| damaged("a sparse file's size"))?;
         (extents, size)
     } else {
         return Ok(());
@@ -417,7 +428,13 @@ fn check(header: &Header) -> Result<()> {
     let sum: u32 = bytes
         .iter()
         .enumerate()
-        .map(|(at, byte)| if (148..156).contains(&at) { 32 } else { u32::from(*byte) })
+        .map(|(at, byte)| {
+            if (148..156).contains(&at) {
+                32
+            } else {
+                u32::from(*byte)
+            }
+        })
         .sum();
     if header.cksum().is_ok_and(|said| said == sum) {
         Ok(())
@@ -429,7 +446,9 @@ fn check(header: &Header) -> Result<()> {
 /// Appends the data of a header to `out`.
 fn data(input: &mut Input<'_, '_>, out: &mut Vec<u8>, size: u64, most: u64) -> Result<()> {
     if size > most {
-        return Err(damaged(&format!("{size} bytes of metadata are more than {most}")));
+        return Err(damaged(&format!(
+            "{size} bytes of metadata are more than {most}"
+        )));
     }
     input.read_to(out, size)?;
     input.skip(size.next_multiple_of(BLOCK as u64) - size)
@@ -468,5 +487,7 @@ fn decoded(name: &[u8]) -> Vec<u8> {
 }
 
 fn damaged(what: &str) -> Error {
-    Error::invalid(format!("read archive: damaged ({what}); see the sender's log"))
+    Error::invalid(format!(
+        "read archive: damaged ({what}); see the sender's log"
+    ))
 }

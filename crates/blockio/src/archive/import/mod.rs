@@ -104,7 +104,9 @@ fn check_size(size: u64) -> Result<()> {
     }
     Err(Error::new(
         ErrorKind::Unsupported,
-        format!("import archive: its volume is limited to {size} bytes, and a directory has no limit here; use a volume of format raw"),
+        format!(
+            "import archive: its volume is limited to {size} bytes, and a directory has no limit here; use a volume of format raw"
+        ),
     ))
 }
 

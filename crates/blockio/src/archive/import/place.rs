@@ -170,8 +170,16 @@ fn set(
     notes: &Notes,
 ) -> rustix::io::Result<()> {
     match subject.set(name, value) {
-        Err(errno @ (Errno::OPNOTSUPP | Errno::PERM | Errno::TOOBIG | Errno::RANGE | Errno::INVAL)) => {
-            notes.add(|| format!("{}: attribute {} was not set ({errno})", path(), printable(name)));
+        Err(
+            errno @ (Errno::OPNOTSUPP | Errno::PERM | Errno::TOOBIG | Errno::RANGE | Errno::INVAL),
+        ) => {
+            notes.add(|| {
+                format!(
+                    "{}: attribute {} was not set ({errno})",
+                    path(),
+                    printable(name)
+                )
+            });
             Ok(())
         }
         result => result,
@@ -205,7 +213,9 @@ fn umask() -> u32 {
     std::fs::read_to_string("/proc/self/status")
         .ok()
         .and_then(|status| {
-            let line = status.lines().find_map(|line| line.strip_prefix("Umask:"))?;
+            let line = status
+                .lines()
+                .find_map(|line| line.strip_prefix("Umask:"))?;
             u32::from_str_radix(line.trim(), 8).ok()
         })
         .unwrap_or(0o777)

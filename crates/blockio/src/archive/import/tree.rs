@@ -56,9 +56,9 @@ pub fn with(
 ) -> Result<Vec<String>> {
     let opened = |errno| Error::os("examine the target directory", errno);
     let powers = Powers::new(&root).map_err(opened)?;
-    let sync = root.try_clone().map_err(|error| {
-        Error::internal(format!("duplicate a descriptor: {error}"))
-    })?;
+    let sync = root
+        .try_clone()
+        .map_err(|error| Error::internal(format!("duplicate a descriptor: {error}")))?;
     let node = Node::root(root).map_err(opened)?;
     let writers = Writers::new(Common::new(powers), MEMORY, control);
     let frame = Frame::root(node).map_err(opened)?;
@@ -106,7 +106,9 @@ impl Tree<'_> {
         let parts = parts(&path)?;
         if member.strange_acl {
             let path = printable(&member.path);
-            self.note(format!("{path}: its ACL is not understood here and was left out"));
+            self.note(format!(
+                "{path}: its ACL is not understood here and was left out"
+            ));
         }
         let Some((name, above)) = parts.split_last() else {
             if member.kind != Kind::Directory {
@@ -149,7 +151,9 @@ impl Tree<'_> {
     }
 
     fn top(&self) -> Result<&Arc<Frame>> {
-        self.stack.last().ok_or_else(|| Error::internal("the root was left"))
+        self.stack
+            .last()
+            .ok_or_else(|| Error::internal("the root was left"))
     }
 
     /// What the last directory entered is to be at its end. Its attributes are set now: they may be large, and nothing
@@ -239,8 +243,14 @@ impl Tree<'_> {
         let weight = usize::try_from(member.stored).unwrap_or(0)
             + OVERHEAD
             + member.path.len()
-            + member.holes.as_ref().map_or(0, |holes| size_of_val(holes.extents.as_slice()))
-            + attributes.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
+            + member
+                .holes
+                .as_ref()
+                .map_or(0, |holes| size_of_val(holes.extents.as_slice()))
+            + attributes
+                .iter()
+                .map(|(name, value)| name.len() + value.len())
+                .sum::<usize>();
         if member.stored > SMALL || weight > MEMORY / 4 {
             self.settle(parts)?;
             return self.large(&member, name, input);
@@ -266,7 +276,10 @@ impl Tree<'_> {
             weight,
         };
         // The same name always goes the same way, so that of several the last one stays.
-        #[expect(clippy::cast_possible_truncation, reason = "any part of the hash will do")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "any part of the hash will do"
+        )]
         let writer = hash as usize % self.jobs.len();
         self.jobs[writer]
             .send(job)
@@ -335,7 +348,9 @@ impl Tree<'_> {
         let path = || printable(&member.path);
         match made {
             Err(Errno::PERM) if !powers.privileged => {
-                common.notes.add(|| format!("{}: a device; left out for lack of privileges", path()));
+                common
+                    .notes
+                    .add(|| format!("{}: a device; left out for lack of privileges", path()));
                 Ok(())
             }
             Err(errno) => Err(errno),
@@ -382,7 +397,11 @@ impl Tree<'_> {
             .zip(above)
             .take_while(|(frame, part)| frame.name == **part)
             .count();
-        let mut from = Arc::clone(self.stack.get(known).map_or(&root.node, |frame| &frame.node));
+        let mut from = Arc::clone(
+            self.stack
+                .get(known)
+                .map_or(&root.node, |frame| &frame.node),
+        );
         for part in &above[known..] {
             from = from.open_child(part)?;
         }

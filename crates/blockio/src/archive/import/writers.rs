@@ -58,7 +58,10 @@ impl<'a> Writers<'a> {
 
     /// Why, if so.
     pub fn failure(&self) -> Option<Error> {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.failure
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Works until there are no more jobs. After a failure the queue is only emptied.
@@ -88,8 +91,7 @@ impl<'a> Writers<'a> {
     }
 
     fn perform(&self, job: Job) -> Result<()> {
-        self.file(&job)
-            .map_err(|error| failed(&job.path, error))?;
+        self.file(&job).map_err(|error| failed(&job.path, error))?;
         self.control.meter.add_data(job.content.len() as u64);
         Frame::release(job.frame, &self.common)
     }
@@ -136,8 +138,7 @@ pub fn create(
     powers: &Powers,
     meta: &Meta,
 ) -> rustix::io::Result<OwnedFd> {
-    let flags =
-        OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mode = powers.creation_mode(meta);
     replacing(&dir, name, || rustix::fs::openat(&dir, name, flags, mode))
 }
