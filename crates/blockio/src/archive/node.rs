@@ -14,6 +14,9 @@ const FLAGS: OFlags = OFlags::RDONLY
     .union(OFlags::NONBLOCK)
     .union(OFlags::CLOEXEC);
 
+/// Directories that stay open when the one below them was opened again.
+const KEPT: usize = 100;
+
 /// A directory below a root, and the way to it. Its descriptor can be given up for a while, so that a deep tree does not
 /// need one for each level.
 pub struct Node {
@@ -67,8 +70,11 @@ impl Node {
             if identity(&*fd)? != node.identity {
                 return Err(Errno::STALE);
             }
+            // Who climbs up again wants the ones right above next.
+            if way.len() < KEPT {
+                *node.lock() = Some(Arc::clone(&fd));
+            }
         }
-        *self.lock() = Some(Arc::clone(&fd));
         Ok(fd)
     }
 

@@ -31,8 +31,18 @@ fn files_that_come_go_and_shrink_leave_a_valid_stream() {
                 match round % 4 {
                     0 => drop(std::fs::remove_file(path)),
                     1 => drop(std::fs::write(path, noise(200_000, round))),
-                    2 => drop(OpenOptions::new().write(true).open(path).and_then(|file| file.set_len(round % 5000))),
-                    _ => drop(OpenOptions::new().write(true).open(path).and_then(|file| file.write_at(b"x", 400_000))),
+                    2 => drop(
+                        OpenOptions::new()
+                            .write(true)
+                            .open(path)
+                            .and_then(|file| file.set_len(round % 5000)),
+                    ),
+                    _ => drop(
+                        OpenOptions::new()
+                            .write(true)
+                            .open(path)
+                            .and_then(|file| file.write_at(b"x", 400_000)),
+                    ),
                 }
             }
         });
@@ -132,5 +142,8 @@ fn a_size_is_unsupported_and_a_missing_directory_is_absent() {
         sink: writer.into(),
         rate: None,
     };
-    assert_eq!(export(options, &Control::default()).unwrap_err().kind(), ErrorKind::Absent);
+    assert_eq!(
+        export(options, &Control::default()).unwrap_err().kind(),
+        ErrorKind::Absent
+    );
 }

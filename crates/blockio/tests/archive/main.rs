@@ -9,9 +9,9 @@
     reason = "tests stop by panicking"
 )]
 
+mod change;
 #[path = "../common/mod.rs"]
 mod common;
-mod change;
 mod copy;
 mod gnu;
 mod roundtrip;

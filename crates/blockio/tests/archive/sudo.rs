@@ -72,7 +72,10 @@ fn random_tree(at: &Path) {
 fn copies(name: &str, make_file_system: &[&str]) {
     let dir = TempDir::new();
     let image = dir.path("image");
-    std::fs::File::create(&image).unwrap().set_len(1 << 30).unwrap();
+    std::fs::File::create(&image)
+        .unwrap()
+        .set_len(1 << 30)
+        .unwrap();
     let mut arguments = make_file_system[1..].to_vec();
     arguments.push(image.to_str().unwrap());
     run(make_file_system[0], &arguments);
@@ -100,7 +103,10 @@ fn copies(name: &str, make_file_system: &[&str]) {
     for tree in [source, copy, plain, again, back] {
         remove_tree(&tree, &Cancel::default()).unwrap();
     }
-    assert!(std::fs::read_dir(&at).unwrap().count() <= 1, "only lost+found");
+    assert!(
+        std::fs::read_dir(&at).unwrap().count() <= 1,
+        "only lost+found"
+    );
 }
 
 #[test]
@@ -120,7 +126,10 @@ fn loop_copies_share_blocks_on_xfs() {
 fn loop_copies_are_unsupported_without_shared_blocks() {
     let dir = TempDir::new();
     let image = dir.path("image");
-    std::fs::File::create(&image).unwrap().set_len(64 << 20).unwrap();
+    std::fs::File::create(&image)
+        .unwrap()
+        .set_len(64 << 20)
+        .unwrap();
     run("mkfs.ext4", &["-q", image.to_str().unwrap()]);
     let at = dir.path("at");
     empty(&at);

@@ -54,13 +54,22 @@ pub fn look(root: &Path) -> BTreeMap<PathBuf, Look> {
         let meta = full.symlink_metadata().unwrap();
         let kind = meta.file_type();
         let (content, data) = if kind.is_symlink() {
-            (std::fs::read_link(&full).unwrap().into_os_string().into_encoded_bytes(), Vec::new())
+            (
+                std::fs::read_link(&full)
+                    .unwrap()
+                    .into_os_string()
+                    .into_encoded_bytes(),
+                Vec::new(),
+            )
         } else if kind.is_file() {
             (content(&full, meta.size()), data(&full, meta.size()))
         } else {
             (Vec::new(), Vec::new())
         };
-        let first = firsts.entry(meta.ino()).or_insert_with(|| path.clone()).clone();
+        let first = firsts
+            .entry(meta.ino())
+            .or_insert_with(|| path.clone())
+            .clone();
         let look = Look {
             mode: meta.mode(),
             owner: (meta.uid(), meta.gid()),
@@ -89,10 +98,12 @@ fn content(path: &Path, size: u64) -> Vec<u8> {
         file.read_exact_at(&mut part, offset).unwrap();
         all.extend_from_slice(&part);
     }
-    vec![u8::try_from(all.iter().fold(7_u64, |sum, byte| {
-        (sum.wrapping_mul(31) + u64::from(*byte)) % 251
-    }))
-    .unwrap()]
+    vec![
+        u8::try_from(all.iter().fold(7_u64, |sum, byte| {
+            (sum.wrapping_mul(31) + u64::from(*byte)) % 251
+        }))
+        .unwrap(),
+    ]
 }
 
 fn data(path: &Path, size: u64) -> Vec<(u64, u64)> {
@@ -100,7 +111,9 @@ fn data(path: &Path, size: u64) -> Vec<(u64, u64)> {
     let mut found = Vec::new();
     let mut at = 0;
     while let Ok(from) = rustix::fs::seek(&file, SeekFrom::Data(at)) {
-        at = rustix::fs::seek(&file, SeekFrom::Hole(from)).unwrap().min(size);
+        at = rustix::fs::seek(&file, SeekFrom::Hole(from))
+            .unwrap()
+            .min(size);
         found.push((from, at - from));
     }
     found
@@ -229,7 +242,10 @@ fn item() -> impl Strategy<Value = Item> {
         name(),
         what(),
         0..0o10000_u32,
-        (0..300_000_u32, prop_oneof![Just(0), Just(100_000), Just(4_000_000_000_u32)]),
+        (
+            0..300_000_u32,
+            prop_oneof![Just(0), Just(100_000), Just(4_000_000_000_u32)],
+        ),
         (-1_000_000_000..4_000_000_000_i64, 0..1_000_000_000_u32),
         prop::collection::vec(xattr, 0..3),
         prop::option::weighted(0.2, (0..200_000_u32, 0..8_u32)),
@@ -267,6 +283,8 @@ pub fn make(root: &Path, items: &[Item]) {
                     at += u64::from(*data);
                 }
                 file.set_len(at + u64::from(*end)).unwrap();
+                // So that the file system has decided where holes are.
+                file.sync_data().unwrap();
                 files.push(path.clone());
             }
             What::Directory => {
@@ -276,10 +294,18 @@ pub fn make(root: &Path, items: &[Item]) {
             What::Symlink(target) => symlink(OsStr::from_bytes(target), &path).unwrap(),
             What::Fifo => node(&path, FileType::Fifo, 0),
             What::CharDevice(major, minor) if is_root() => {
-                node(&path, FileType::CharacterDevice, rustix::fs::makedev(*major, *minor));
+                node(
+                    &path,
+                    FileType::CharacterDevice,
+                    rustix::fs::makedev(*major, *minor),
+                );
             }
             What::BlockDevice(major, minor) if is_root() => {
-                node(&path, FileType::BlockDevice, rustix::fs::makedev(*major, *minor));
+                node(
+                    &path,
+                    FileType::BlockDevice,
+                    rustix::fs::makedev(*major, *minor),
+                );
             }
             What::Link(number) if !files.is_empty() => {
                 std::fs::hard_link(&files[number % files.len()], &path).unwrap();
@@ -293,8 +319,6 @@ pub fn make(root: &Path, items: &[Item]) {
     for (path, item) in made.iter().rev() {
         finish(path, item);
     }
-    // So that the file system has decided where holes are.
-    rustix::fs::syncfs(File::open(root).unwrap()).unwrap();
 }
 
 fn node(path: &Path, kind: FileType, device: u64) {
@@ -324,12 +348,18 @@ fn finish(path: &Path, item: &Item) {
         let acl = acl(user, bits);
         let _ = rustix::fs::setxattr(path, "system.posix_acl_access", &acl, XattrFlags::empty());
         if directory {
-            let _ = rustix::fs::setxattr(path, "system.posix_acl_default", &acl, XattrFlags::empty());
+            let _ =
+                rustix::fs::setxattr(path, "system.posix_acl_default", &acl, XattrFlags::empty());
         }
     }
     if is_root() && matches!(item.what, What::File(..)) && item.mode & 1 == 1 {
         let capability = [1, 0, 0, 2, 0, 32, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-        let _ = rustix::fs::setxattr(path, "security.capability", &capability, XattrFlags::empty());
+        let _ = rustix::fs::setxattr(
+            path,
+            "security.capability",
+            &capability,
+            XattrFlags::empty(),
+        );
     }
     set_mtime(path, item.mtime.0, item.mtime.1);
 }
