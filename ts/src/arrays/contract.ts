@@ -272,7 +272,7 @@ export interface StorageType {
   readonly features: FeatureMatrix;
   /** Features that hold only when the storage has a capability at run time. */
   readonly featureRequires: Readonly<Record<string, string>>;
-  readonly streams: Readonly<Partial<Record<Format, Readonly<Record<string, "service" | "directory">>>>>;
+  readonly streams: Readonly<Partial<Record<Format, Readonly<Record<string, "service">>>>>;
   readonly blockdev: { readonly driver: "file" | "host_device" };
   /** The array makes a part of each name: a new volume's is longer than what was asked for. */
   readonly arrayNames: boolean;
