@@ -24,8 +24,11 @@ use common::TempDir;
 /// Most that the process may take, in KiB.
 const MEMORY: u64 = 200 << 10;
 
+/// Inode, permissions, size, times and links of a file.
+type Look = (u64, u32, u64, [i64; 4], u64);
+
 /// Everything about the files below a directory, and it.
-fn look(dir: &Path) -> BTreeMap<PathBuf, (u64, u32, u64, i64, i64, i64, i64, u64)> {
+fn look(dir: &Path) -> BTreeMap<PathBuf, Look> {
     let mut found = BTreeMap::new();
     let mut left = vec![dir.to_owned()];
     while let Some(path) = left.pop() {
@@ -43,10 +46,12 @@ fn look(dir: &Path) -> BTreeMap<PathBuf, (u64, u32, u64, i64, i64, i64, i64, u64
                 meta.ino(),
                 meta.mode(),
                 meta.size(),
-                meta.mtime(),
-                meta.mtime_nsec(),
-                meta.ctime(),
-                meta.ctime_nsec(),
+                [
+                    meta.mtime(),
+                    meta.mtime_nsec(),
+                    meta.ctime(),
+                    meta.ctime_nsec(),
+                ],
                 meta.nlink(),
             ),
         );

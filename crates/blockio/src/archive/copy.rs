@@ -141,7 +141,7 @@ impl<'a> Copier<'a> {
         while let Some(level) = levels.last_mut() {
             self.cancel.check()?;
             let Some((name, kind)) = level.left.pop() else {
-                self.complete(&levels.pop())?;
+                self.complete(levels.pop().as_ref())?;
                 continue;
             };
             let failed = |errno| failed_at(&name, errno);
@@ -175,7 +175,7 @@ impl<'a> Copier<'a> {
         level
     }
 
-    fn complete(&self, level: &Option<Level>) -> Result<()> {
+    fn complete(&self, level: Option<&Level>) -> Result<()> {
         let Some(level) = level else { return Ok(()) };
         let failed = |errno| Error::os("complete a directory", errno);
         let fd = level.to.fd().map_err(failed)?;

@@ -46,23 +46,21 @@ pub fn write(out: &mut Vec<u8>, member: &Member<'_>) {
         );
         // What a program sees that does not know the format.
         set_name(&mut header, &aside(b"GNUSparseFile.0", member.path));
-    } else {
-        if member.path.len() > set_name(&mut header, member.path) {
-            pax::push(&mut records, b"path", member.path);
-        }
+    } else if member.path.len() > set_name(&mut header, member.path) {
+        pax::push(&mut records, b"path", member.path);
     }
     if member.link.len() > set_link(&mut header, member.link) {
         pax::push(&mut records, b"linkpath", member.link);
     }
     number(&mut records, b"size", member.stored, OCTAL_11, |size| {
-        header.set_size(size)
+        header.set_size(size);
     });
     let meta = member.meta;
     number(&mut records, b"uid", meta.uid.into(), OCTAL_7, |uid| {
-        header.set_uid(uid)
+        header.set_uid(uid);
     });
     number(&mut records, b"gid", meta.gid.into(), OCTAL_7, |gid| {
-        header.set_gid(gid)
+        header.set_gid(gid);
     });
     let seconds = u64::try_from(meta.mtime.seconds)
         .ok()

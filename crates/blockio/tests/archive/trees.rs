@@ -149,7 +149,9 @@ pub fn assert_same(one: &Path, other: &Path) {
 pub fn assert_same_but_holes(one: &Path, other: &Path) {
     let looks = [one, other].map(|root| {
         let mut look = look(root);
-        look.values_mut().for_each(|look| look.data.clear());
+        for look in look.values_mut() {
+            look.data.clear();
+        }
         look
     });
     compare(&looks[0], &looks[1]);
@@ -177,8 +179,14 @@ fn short(look: &Look) -> String {
     let mut text = format!("{look:?}");
     if look.content.len() > 200 {
         text = format!(
-            "mode {:o} owner {:?} mtime {:?} size {} data {:?} first {:?} attributes {:?}",
-            look.mode, look.owner, look.mtime, look.size, look.data, look.first, look.attributes
+            "mode {:o} owner {:?} mtime {:?} size {} data {:?} first {} attributes {:?}",
+            look.mode,
+            look.owner,
+            look.mtime,
+            look.size,
+            look.data,
+            look.first.display(),
+            look.attributes
         );
     }
     text

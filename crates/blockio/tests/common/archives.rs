@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each user takes a part")]
 #![allow(
     clippy::missing_panics_doc,
+    clippy::too_many_lines,
     clippy::unwrap_used,
     reason = "tests stop by panicking"
 )]
@@ -609,7 +610,7 @@ pub fn damaged(random: &mut Random) -> Vec<u8> {
     let names: [&[u8]; 9] = [
         b"a", b"b", b"a/b", b"b/a", b"./c", b"c/", b"a/../b", b"/b", b".",
     ];
-    for _ in 0..1 + random.below(12) {
+    for _ in 0..=random.below(12) {
         let name = names[random.below(names.len())];
         let link = names[random.below(names.len())];
         match random.below(9) {

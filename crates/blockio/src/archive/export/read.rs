@@ -284,13 +284,13 @@ pub fn find(
             return Ok(Found::Nothing);
         }
         let kind_now = match stat.kind {
-            FileType::RegularFile => match file {
-                Some(file) => return Ok(Found::File(file, stat)),
-                None => {
+            FileType::RegularFile => {
+                let Some(file) = file else {
                     kind = FileType::RegularFile;
                     continue;
-                }
-            },
+                };
+                return Ok(Found::File(file, stat));
+            }
             FileType::Symlink => {
                 return match rustix::fs::readlinkat(&dir, name, Vec::new()) {
                     Ok(link) => Ok(Found::Other(stat, Kind::Symlink, link.into_bytes())),

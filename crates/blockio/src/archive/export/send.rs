@@ -12,7 +12,7 @@ use super::Shared;
 use super::plan::{Step, join};
 use super::read::{Found, Piece, find, holes, note_change, read_at, write_header, write_sparse};
 use crate::archive::header::{BLOCK, RECORD};
-use crate::archive::meta::{Kind, Meta, printable};
+use crate::archive::meta::{Attributes, Kind, Meta, printable};
 use crate::archive::node::Node;
 use crate::archive::sparse::{self, Extent};
 use crate::archive::stat::Stat;
@@ -110,7 +110,7 @@ impl<'a> Sender<'a> {
         let mut headers = Vec::new();
         // Its attributes came with the first name.
         let meta = Meta {
-            attributes: xattr_free(),
+            attributes: Attributes::default(),
             ..meta.clone()
         };
         write_header(&mut headers, path, Kind::HardLink, first, 0, &meta);
@@ -145,23 +145,20 @@ impl<'a> Sender<'a> {
         stat.meta.attributes = xattr::read(&Open(&file)).map_err(failed)?;
         self.count(1);
         let mut headers = Vec::new();
-        let (extents, stored) = match holes(&file, &stat).map_err(failed)? {
-            Some(extents) => {
-                let map = sparse::map(&extents, stat.size);
-                let data: u64 = extents.iter().map(|extent| extent.length).sum();
-                let stored = map.len() as u64 + data;
-                write_sparse(&mut headers, path, stored, &stat);
-                headers.extend_from_slice(&map);
-                (extents, stored)
-            }
-            None => {
-                write_header(&mut headers, path, Kind::File, &[], stat.size, &stat.meta);
-                let whole = Extent {
-                    offset: 0,
-                    length: stat.size,
-                };
-                (vec![whole], stat.size)
-            }
+        let (extents, stored) = if let Some(extents) = holes(&file, &stat).map_err(failed)? {
+            let map = sparse::map(&extents, stat.size);
+            let data: u64 = extents.iter().map(|extent| extent.length).sum();
+            let stored = map.len() as u64 + data;
+            write_sparse(&mut headers, path, stored, &stat);
+            headers.extend_from_slice(&map);
+            (extents, stored)
+        } else {
+            write_header(&mut headers, path, Kind::File, &[], stat.size, &stat.meta);
+            let whole = Extent {
+                offset: 0,
+                length: stat.size,
+            };
+            (vec![whole], stat.size)
         };
         self.sink.data(&headers)?;
         self.contents(&file, &stat, &extents, path)?;
@@ -184,13 +181,11 @@ impl<'a> Sender<'a> {
                 let left = extent.end() - at;
                 let before = at;
                 let sent = if lending {
-                    match self.sink.lend(file, &mut at, left)? {
-                        Some(sent) => sent,
-                        None => {
-                            lending = false;
-                            continue;
-                        }
-                    }
+                    let Some(sent) = self.sink.lend(file, &mut at, left)? else {
+                        lending = false;
+                        continue;
+                    };
+                    sent
                 } else {
                     self.copy(file, &mut at, left, path)?
                 };
@@ -220,9 +215,4 @@ impl<'a> Sender<'a> {
     fn count(&self, members: u64) {
         self.shared.members.fetch_add(members, Ordering::Relaxed);
     }
-}
-
-/// No attributes.
-fn xattr_free() -> crate::archive::meta::Attributes {
-    crate::archive::meta::Attributes::default()
 }

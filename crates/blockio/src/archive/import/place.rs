@@ -68,7 +68,7 @@ impl Powers {
         }
         // After the owner: a change of that takes capabilities away.
         self.attributes(&Open(&file), meta, path, notes)?;
-        self.acls(&Open(&file), meta, path, notes)?;
+        Self::acls(&Open(&file), meta, path, notes)?;
         rustix::fs::futimens(&file, &times(meta.mtime))
     }
 
@@ -84,7 +84,7 @@ impl Powers {
             rustix::fs::fchown(&dir, Some(uid(meta)), Some(gid(meta)))?;
         }
         rustix::fs::fchmod(&dir, Mode::from_raw_mode(meta.mode))?;
-        self.acls(&Open(&dir), meta, path, notes)?;
+        Self::acls(&Open(&dir), meta, path, notes)?;
         rustix::fs::futimens(&dir, &times(meta.mtime))
     }
 
@@ -112,7 +112,7 @@ impl Powers {
         let itself = rustix::fs::openat(&dir, name, flags, Mode::empty())?;
         let way = format!("/proc/self/fd/{}", itself.as_raw_fd());
         rustix::fs::chmod(way, Mode::from_raw_mode(meta.mode))?;
-        self.acls(&Named::new(&dir, name), meta, path, notes)?;
+        Self::acls(&Named::new(&dir, name), meta, path, notes)?;
         rustix::fs::utimensat(&dir, name, &times(meta.mtime), AtFlags::SYMLINK_NOFOLLOW)
     }
 
@@ -142,7 +142,6 @@ impl Powers {
 
     /// Sets ACLs; after the permissions, which would change them.
     fn acls(
-        &self,
         subject: &impl Subject,
         meta: &Meta,
         path: &dyn Fn() -> String,
