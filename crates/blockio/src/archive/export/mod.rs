@@ -50,6 +50,35 @@ struct Shared {
     notes: Notes,
     budget: Budget,
     members: AtomicU64,
+    /// Memory that goes round between readers and sender.
+    spare: Mutex<Vec<Vec<u8>>>,
+}
+
+/// Spare buffers that are kept, and the bytes of one.
+const SPARE: usize = 32;
+const SPARE_BYTES: usize = 256 << 10;
+
+impl Shared {
+    /// An empty buffer.
+    fn buffer(&self) -> Vec<u8> {
+        let spare = self
+            .spare
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop();
+        spare.unwrap_or_else(|| Vec::with_capacity(SPARE_BYTES))
+    }
+
+    /// Takes a buffer back.
+    fn give_back(&self, mut buffer: Vec<u8>) {
+        if (SPARE_BYTES..=2 * SPARE_BYTES).contains(&buffer.capacity()) {
+            buffer.clear();
+            let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+            if spare.len() < SPARE {
+                spare.push(buffer);
+            }
+        }
+    }
 }
 
 /// Writes header and archive of the directory. Blocks until done, failed, or stopped through `control`.
@@ -76,6 +105,7 @@ pub fn export(options: ExportOptions, control: &Control) -> Result<Summary> {
         notes: Notes::default(),
         budget: Budget::new(MEMORY),
         members: AtomicU64::new(0),
+        spare: Mutex::default(),
     };
     let root = Node::root(fd).map_err(failed)?;
     let mut sink = Sink::new(options.sink, options.rate, control.clone())?;

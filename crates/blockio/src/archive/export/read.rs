@@ -113,7 +113,7 @@ impl<'a> Reader<'a> {
             }
         };
         let mut pieces = Vec::new();
-        let (mut bytes, mut count, mut data) = (Vec::new(), 0, 0);
+        let (mut bytes, mut count, mut data) = (self.shared.buffer(), 0, 0);
         let mut taken = 0;
         let mut take = |stat: &Stat| {
             let weight = weight(stat);
@@ -187,12 +187,12 @@ impl<'a> Reader<'a> {
         let mut sent = 0;
         let mut shrunk = false;
         let mut content = |out: &mut Vec<u8>, extent: Extent| -> rustix::io::Result<()> {
-            let from = out.len();
             // At most SMALL bytes.
             let length = usize::try_from(extent.length).unwrap_or(0);
-            out.resize(from + length, 0);
-            let got = read_at(file, &mut out[from..], extent.offset)?;
-            shrunk |= got < length;
+            let end = out.len() + length;
+            append_from(file, out, length, extent.offset)?;
+            shrunk |= out.len() < end;
+            out.resize(end, 0);
             sent += extent.length;
             Ok(())
         };
@@ -335,6 +335,28 @@ pub fn holes(file: &OwnedFd, stat: &Stat) -> rustix::io::Result<Option<Vec<Exten
         return Ok(None);
     }
     sparse::extents(file, stat.size)
+}
+
+/// Appends up to `length` bytes from `offset`; fewer at the file's end.
+fn append_from(
+    file: &OwnedFd,
+    out: &mut Vec<u8>,
+    length: usize,
+    offset: u64,
+) -> rustix::io::Result<()> {
+    let from = out.len();
+    out.reserve(length);
+    while out.len() < from + length {
+        let at = offset + (out.len() - from) as u64;
+        // Into memory as it is: what is there beyond the length is cut off below.
+        match rustix::io::pread(file, rustix::buffer::spare_capacity(out), at) {
+            Ok(0) => break,
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    out.truncate(from + length);
+    Ok(())
 }
 
 /// Fills `buffer` from `offset`; returns less than its length at the file's end.

@@ -78,7 +78,9 @@ impl<'a> Sender<'a> {
             Piece::Members { bytes, count, data } => {
                 self.count(count);
                 self.control.meter.add_data(data);
-                self.sink.data(&bytes)
+                self.sink.data(&bytes)?;
+                self.shared.give_back(bytes);
+                Ok(())
             }
             Piece::Linked {
                 identity,
