@@ -1,7 +1,16 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // `pve-blockio` against GNU tar with the options that PVE gives it, sample by sample in turn.
 import { spawnSync } from "node:child_process";
-import { closeSync, ftruncateSync, mkdirSync, mkdtempSync, openSync, rmSync, writeFileSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  ftruncateSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
@@ -43,40 +52,54 @@ try {
   const rows = [];
   const many = `${values.files} small files`;
   const files = join(memory, "files");
-  rows.push(await compare(`${many} in memory, export`, 1.5, () => {}, [
-    `${ours.export(files)} | cat >/dev/null`,
-    `${theirs.export(files)} | cat >/dev/null`,
-  ]));
+  rows.push(
+    await compare(`${many} in memory, export`, 1.5, () => {}, [
+      `${ours.export(files)} | cat >/dev/null`,
+      `${theirs.export(files)} | cat >/dev/null`,
+    ]),
+  );
   const target = join(memory, "target");
   const empty = () => run(`rm -rf ${target}`);
-  rows.push(await compare(`${many} in memory, import`, 1.3, empty, [
-    `cat ${memory}/files.stream | ${ours.import(target)}`,
-    `cat ${memory}/files.tar | ${theirs.import(target)}`,
-  ]));
+  rows.push(
+    await compare(`${many} in memory, import`, 1.3, empty, [
+      `cat ${memory}/files.stream | ${ours.import(target)}`,
+      `cat ${memory}/files.tar | ${theirs.import(target)}`,
+    ]),
+  );
   const onDisk = join(disk, "target");
   const emptyDisk = () => run(`rm -rf ${onDisk}; sync -f ${disk}`);
-  rows.push(await compare(`${many} on a disk, import`, undefined, emptyDisk, [
-    `cat ${memory}/files.stream | ${ours.import(onDisk)}`,
-    `cat ${memory}/files.tar | ${theirs.import(onDisk)}`,
-  ]));
+  rows.push(
+    await compare(`${many} on a disk, import`, undefined, emptyDisk, [
+      `cat ${memory}/files.stream | ${ours.import(onDisk)}`,
+      `cat ${memory}/files.tar | ${theirs.import(onDisk)}`,
+    ]),
+  );
   run(`rm -rf ${onDisk}`);
   const sparse = join(memory, "sparse");
-  rows.push(await compare("10 GiB with 1% of data, export", 3, () => {}, [
-    `${ours.export(sparse)} | cat >/dev/null`,
-    `${theirs.export(sparse)} | cat >/dev/null`,
-  ]));
-  rows.push(await compare("10 GiB with 1% of data, export into import", undefined, empty, [
-    `${ours.export(sparse)} | ${ours.import(target)}`,
-    `${theirs.export(sparse)} | ${theirs.import(target)}`,
-  ]));
+  rows.push(
+    await compare("10 GiB with 1% of data, export", 3, () => {}, [
+      `${ours.export(sparse)} | cat >/dev/null`,
+      `${theirs.export(sparse)} | cat >/dev/null`,
+    ]),
+  );
+  rows.push(
+    await compare("10 GiB with 1% of data, export into import", undefined, empty, [
+      `${ours.export(sparse)} | ${ours.import(target)}`,
+      `${theirs.export(sparse)} | ${theirs.import(target)}`,
+    ]),
+  );
   empty();
   if (isRoot) rows.push(await cold(many, files));
-  else console.log("left out: nothing in memory (needs root to mount a file system)");
+  else say("left out: nothing in memory (needs root to mount a file system)");
   report(rows);
 } finally {
   spawnSync("umount", ["-q", join(disk, "cold")]);
   rmSync(memory, { recursive: true, force: true });
   rmSync(disk, { recursive: true, force: true });
+}
+
+function say(line) {
+  process.stdout.write(`${line}\n`);
 }
 
 /** A file system of its own on a loop device that goes around the page cache, mounted anew before each sample. */
@@ -112,16 +135,16 @@ async function compare(title, goal, prepare, commands) {
     }
   }
   const [mine, other] = seconds.map(median);
-  console.log(`${title}: ${mine.toFixed(2)} s, GNU tar ${other.toFixed(2)} s`);
+  say(`${title}: ${mine.toFixed(2)} s, GNU tar ${other.toFixed(2)} s`);
   return { title, goal, mine, other };
 }
 
 function report(rows) {
-  console.log("\n| what | ours s | GNU tar s | ratio | goal |\n| --- | --: | --: | --: | --- |");
+  say("\n| what | ours s | GNU tar s | ratio | goal |\n| --- | --: | --: | --: | --- |");
   for (const { title, goal, mine, other } of rows) {
     const ratio = other / mine;
     const verdict = goal === undefined ? "" : `${goal}x ${ratio >= goal ? "met" : "MISSED"}`;
-    console.log(`| ${title} | ${mine.toFixed(2)} | ${other.toFixed(2)} | ${ratio.toFixed(2)}x | ${verdict} |`);
+    say(`| ${title} | ${mine.toFixed(2)} | ${other.toFixed(2)} | ${ratio.toFixed(2)}x | ${verdict} |`);
   }
 }
 

@@ -355,7 +355,10 @@ for (const signal of ["SIGTERM", "SIGKILL"]) {
 await test("the service restarts during the import of a directory: the import still succeeds", async (check) => {
   for (const signal of ["SIGTERM", "SIGKILL"]) {
     const [sender, receiver] = pipeline(tarred("--device", tree, "--rate", "7M"), tarred(subvol(311)));
-    for (let wait = 0; wait < 1000 && !filesOf(311).some((name) => name.endsWith(".import")); wait++) await sleep(10);
+    const arrived = () =>
+      filesOf(311).some((name) => name.endsWith(".import") && readdirSync(join(path, "images/311", name)).length > 0);
+    for (let wait = 0; wait < 1000 && !arrived(); wait++) await sleep(10);
+    check(arrived(), `${signal}: the import has begun`);
     await killService(service, signal);
     service = await startService(socket);
     await Promise.all([sender.ended, receiver.ended]);

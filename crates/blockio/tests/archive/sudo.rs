@@ -9,8 +9,9 @@ use blockio::stream::Cancel;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 
-use super::common::{TempDir, run};
+use super::common::{TempDir, noise, run, sparse_file};
 use super::gnu::{empty, exported, imported, tarred};
+use super::roundtrip::all_ways;
 use super::trees::{assert_same_but_holes, items, make};
 
 /// A mount that ends with the test.
@@ -141,17 +142,61 @@ fn loop_copies_are_unsupported_without_shared_blocks() {
     assert!(!at.join("copy").exists());
 }
 
-#[test]
-#[ignore = "needs root, debootstrap and the network"]
-fn sudo_a_debian_root_file_system_stays_as_it_is() {
-    let dir = TempDir::new();
+/// A Debian root file system: the one that `BLOCKIO_TEST_ROOT` names, or a new one by debootstrap.
+fn debian(dir: &TempDir) -> Option<std::path::PathBuf> {
     let source = dir.path("source");
+    if let Ok(root) = std::env::var("BLOCKIO_TEST_ROOT") {
+        run("cp", &["-a", "--one-file-system", &root, source.to_str()?]);
+        return Some(source);
+    }
     let done = std::process::Command::new("debootstrap")
         .args(["--variant=minbase", "trixie"])
         .arg(&source)
         .output();
-    if !done.is_ok_and(|output| output.status.success()) {
+    done.is_ok_and(|output| output.status.success())
+        .then_some(source)
+}
+
+#[test]
+#[ignore = "needs root"]
+fn sudo_a_debian_root_file_system_stays_as_it_is() {
+    let dir = TempDir::new();
+    let Some(source) = debian(&dir) else {
+        #[expect(clippy::print_stderr, reason = "a reason has to be stated")]
+        {
+            eprintln!("skipped: no debootstrap that works here, and BLOCKIO_TEST_ROOT is not set");
+        }
         return;
+    };
+    all_ways(&dir, &source);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn sudo_fifty_thousand_small_files_stay_as_they_are() {
+    let dir = TempDir::new();
+    let source = dir.path("source");
+    empty(&source);
+    for number in 0..50_000_u32 {
+        let sub = source.join(format!("d{}/s{}", number / 2000, number / 100));
+        if number % 100 == 0 {
+            std::fs::create_dir_all(&sub).unwrap();
+        }
+        std::fs::write(sub.join(format!("f{number}")), number.to_le_bytes()).unwrap();
     }
-    super::roundtrip::all_ways(&dir, &source);
+    all_ways(&dir, &source);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn sudo_a_sparse_file_of_ten_gibibytes_stays_as_it_is() {
+    let dir = TempDir::new();
+    let source = dir.path("source");
+    empty(&source);
+    let data = noise(64 << 10, 1);
+    let pieces: Vec<_> = (0..1600)
+        .map(|number| (number * 6_553_600, data.as_slice()))
+        .collect();
+    sparse_file(&source.join("image"), 10 << 30, &pieces);
+    all_ways(&dir, &source);
 }

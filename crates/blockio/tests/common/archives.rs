@@ -576,6 +576,10 @@ fn shapes(all: &mut Vec<Hostile>) {
             },
         );
     }
+    push(all, "something in the second block of the end", true, |b| {
+        b.0.extend_from_slice(&[0; 512 + 100]);
+        b.data(b"more");
+    });
     push(all, "an extended header without member", true, |b| {
         b.records(b'x', &[(b"path", b"a")]);
     });

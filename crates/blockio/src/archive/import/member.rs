@@ -72,7 +72,7 @@ impl Headers {
             };
             if block == [0; BLOCK] {
                 return match input.block()? {
-                    Some([0, ..]) if before.is_empty() => Ok(None),
+                    Some(second) if second == [0; BLOCK] && before.is_empty() => Ok(None),
                     Some(_) => Err(damaged("an empty block is where a header should be")),
                     None => Err(input.ended()),
                 };
