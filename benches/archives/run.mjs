@@ -24,6 +24,7 @@ const { values } = parseArgs({
     memory: { type: "string", default: "/dev/shm" },
     disk: { type: "string", default: "/var/tmp" },
     settle: { type: "string", default: "20" },
+    only: { type: "string", default: "" },
   },
 });
 const project = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
@@ -124,6 +125,7 @@ async function cold(many, files) {
 }
 
 async function compare(title, goal, prepare, commands) {
+  if (!title.includes(values.only)) return undefined;
   const seconds = [[], []];
   for (let sample = 0; sample < Number(values.samples); sample++) {
     for (const [number, command] of commands.entries()) {
@@ -141,7 +143,7 @@ async function compare(title, goal, prepare, commands) {
 
 function report(rows) {
   say("\n| what | ours s | GNU tar s | ratio | goal |\n| --- | --: | --: | --: | --- |");
-  for (const { title, goal, mine, other } of rows) {
+  for (const { title, goal, mine, other } of rows.filter((row) => row !== undefined)) {
     const ratio = other / mine;
     const verdict = goal === undefined ? "" : `${goal}x ${ratio >= goal ? "met" : "MISSED"}`;
     say(`| ${title} | ${mine.toFixed(2)} | ${other.toFixed(2)} | ${ratio.toFixed(2)}x | ${verdict} |`);
