@@ -402,7 +402,7 @@ pub fn set_mtime(path: &Path, seconds: i64, nanos: u32) {
 fn acl(user: u32, bits: u32) -> Vec<u8> {
     let mut bytes = 2_u32.to_le_bytes().to_vec();
     for (tag, bits, id) in [
-        (1_u16, 6, u32::MAX),
+        (1_u16, 7, u32::MAX),
         (2, bits, user),
         (4, 5, u32::MAX),
         (0x10, 7, u32::MAX),

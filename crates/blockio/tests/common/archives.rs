@@ -44,7 +44,7 @@ impl Builder {
             block[at..at + bytes.len()].copy_from_slice(bytes);
         };
         put(&mut block, 0, &name[..name.len().min(100)]);
-        put(&mut block, 100, b"0000644\0");
+        put(&mut block, 100, b"0000755\0");
         put(&mut block, 108, b"0000000\0");
         put(&mut block, 116, b"0000000\0");
         if size < 1 << 33 {
