@@ -32,10 +32,11 @@ my $service = start_with(1);
 for my $case (
     ['snapshot', $disk, undef, 1],
     ['snapshot', $base, undef, undef],
-    ['snapshot', $subvol, undef, undef],
+    ['snapshot', $subvol, undef, 1],
     ['clone', $base, undef, 1],
     ['clone', $disk, undef, undef],
     ['clone', $disk, 's1', 1],
+    ['clone', $subvol, 's1', 1],
     ['template', $disk, undef, 1],
     ['template', $subvol, undef, 1],
     ['template', $base, undef, undef],
@@ -66,6 +67,20 @@ is(
 is(
     has('able', 'copy', $disk, undef, { valid_target_formats => ['qcow2'] }),
     1, 'a copy gets the format of its target'
+);
+
+{
+
+    package PVE::VZDump::LXC;
+    sub asks($about) { return $about->() }
+}
+is(
+    PVE::VZDump::LXC::asks(sub { has('able', 'snapshot', $subvol) }),
+    undef, 'a backup does not hear of snapshots of directories'
+);
+is(
+    PVE::VZDump::LXC::asks(sub { has('able', 'snapshot', $disk) }),
+    1, '... but of those of disks'
 );
 
 is(scalar(grep { $_->{method} } requests($service)), 1, 'the storage was asked once');

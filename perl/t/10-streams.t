@@ -135,9 +135,10 @@ for my $case (
     );
 }
 ok(!-e "$dir/arguments", '... without a child');
-stock_calls();
+program('echo archive');
 is(export_to_file($subvol, 'tar+size'), 'lived', 'a container directory');
-is_deeply([stock_calls()], ['volume_export'], "... is exported by PVE's code");
+is(slurp("$dir/stream"), "archive\n", '... is what the program writes');
+is_deeply(arguments(), ['export', "store:$subvol"], '... which is told the volume');
 
 # import
 program(q{cat >"$0.in"; echo 'copied' >&2; echo "store:100/vm-100-disk-7.raw"});
@@ -149,9 +150,20 @@ is($err, 'lived', 'import');
 is($volid, 'store:100/vm-100-disk-7.raw', 'the volume ID is what the program says');
 ok(!Scalar::Util::tainted($volid), '... untainted');
 is(slurp("$dir/program.in"), 'header and data', 'the program reads the stream');
-is_deeply(arguments(), ['import', "store:$disk", '--allow-rename'], 'it may choose another name');
+is_deeply(
+    arguments(),
+    ['import', "store:$disk", '--format', 'raw+size', '--allow-rename'],
+    'it may choose another name'
+);
 import_from_file($disk, 'raw+size', undef, undef, 0, 0);
-is_deeply(arguments(), ['import', "store:$disk"], '... or not');
+is_deeply(arguments(), ['import', "store:$disk", '--format', 'raw+size'], '... or not');
+program("echo 'store:$subvol'");
+($volid, $err) = import_from_file($subvol, 'tar+size');
+is($volid, "store:$subvol", 'import of a container directory');
+is_deeply(
+    arguments(), ['import', "store:$subvol", '--format', 'tar+size'],
+    '... in the format that it has'
+);
 
 for my $said (
     '', 'done', 'other:100/vm-100-disk-0.raw', 'store:101/vm-101-disk-0.raw',
@@ -190,7 +202,7 @@ for my $direction (qw(export import)) {
     is_deeply(formats($direction, $disk, 's2', 's1', 0), [], '... of a difference');
 }
 is_deeply(formats('export', $disk, 's1', undef, 0), ['raw+size'], 'export of a snapshot');
-is_deeply(formats('export', $subvol, 's1', undef, 0), [], '... which a directory does not have');
+is_deeply(formats('export', $subvol, 's1', undef, 0), ['tar+size'], '... of a directory');
 
 # the child does not outlive the task
 SKIP: {

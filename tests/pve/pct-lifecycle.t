@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: AGPL-3.0-or-later
 # Proves: containers are created on raw images and on sub-volumes, mounted, filled, checked, resized and destroyed; owners of
-# files in an unprivileged container are kept; volumes are detached, found by rescan and removed; nothing stays behind.
+# files in an unprivileged container are kept; volumes are detached, found by rescan and removed; sub-volumes
+# have snapshots and linked clones where the file system can; nothing stays behind.
 . "$(dirname "$0")/lib/env.sh"
 . "$here/lib/ct.sh"
 one_node
@@ -65,9 +66,36 @@ is 'the template is in it' "$(file_in_ct 101 etc/motd)" 'hello from the template
 is 'owners are shifted' "$(in_ct 101 'stat -c %u:%g etc/motd')" 100000:100000
 ok 'write to both' in_ct 101 'echo one >root/f && echo two >data/f'
 is 'read them' "$(file_in_ct 101 root/f) $(file_in_ct 101 data/f)" 'one two'
-if [ "$SUBJECT" != btrfs ]; then
+if [ -n "$CAN_SUBVOL_SNAP" ]; then
+    ok 'snapshot' on1 pct snapshot 101 s1
+    ok 'write again' in_ct 101 'echo later >root/f && rm data/f && mkdir data/new'
+    ok 'rollback' on1 pct rollback 101 s1
+    is 'content of that time' "$(file_in_ct 101 root/f) $(file_in_ct 101 data/f)" 'one two'
+    is 'owners of that time' "$(in_ct 101 'stat -c %u:%g etc/motd')" 100000:100000
+    fails 'no full clone of the snapshot' . on1 pct clone 101 102 --full 1 --snapname s1
+    run on1 pct destroy 102 --force 1
+    ok 'a second snapshot' on1 pct snapshot 101 s2
+    ok 'delete the first' on1 pct delsnapshot 101 s1
+    is 'one is left' "$(on1 pct listsnapshot 101 | grep -c ' s[12] ')" 1
+else
     fails 'no snapshot of sub-volumes' 'snapshot feature is not available' on1 pct snapshot 101 s1
 fi
 ok 'destroy' on1 pct destroy 101
+nothing_left
+
+# --- templates and linked clones of sub-volumes
+must 'create on a sub-volume' make_ct 103 --rootfs sub:0
+ok 'make it a template' on1 pct template 103
+like 'its volume is a base' "$(on1 pct config 103)" '^rootfs: sub:103/basevol-103-disk-0\.subvol'
+if [ -n "$CAN_SUBVOL_SNAP" ]; then
+    ok 'linked clone' on1 pct clone 103 104
+    ok 'write to it' in_ct 104 'echo clone >etc/motd'
+    is 'the clone has it' "$(file_in_ct 104 etc/motd)" clone
+    ok 'destroy the clone' on1 pct destroy 104
+fi
+ok 'full clone' on1 pct clone 103 105 --full 1 --storage sub
+is 'the template is in it' "$(file_in_ct 105 etc/motd)" 'hello from the template'
+ok 'destroy the full clone' on1 pct destroy 105
+ok 'destroy the template' on1 pct destroy 103
 nothing_left
 finish

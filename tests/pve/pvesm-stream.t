@@ -89,9 +89,15 @@ must 'a sub-volume' on1 pvesm alloc sub 100 subvol-100-disk-3.subvol 0 --format 
 tree=$(path_of sub:100/subvol-100-disk-3.subvol)
 mkdir -p "$tree/d/deep" && echo hello >"$tree/d/deep/file" && ln -s deep/file "$tree/d/link" &&
     ln "$tree/d/deep/file" "$tree/hard" && truncate -s 5M "$tree/sparse" && chmod 4711 "$tree/hard" &&
-    chown 100033:100033 "$tree/d" && mkfifo "$tree/fifo"
-picture() { (cd "$1" && find . -mindepth 1 -printf '%P %y %m %U:%G %s %l\n' | sed 's/^\([^ ]* d [^ ]* [^ ]*\) [0-9]*/\1/' |
-    sort && find . -type f -exec sha256sum {} + | sort); }
+    chown 100033:100033 "$tree/d" && mkfifo "$tree/fifo" && mknod "$tree/null" c 1 3 &&
+    touch -d '2001-02-03 04:05:06.123456789' "$tree/d/deep/file" && touch "$tree/$(printf 'odd\377name')"
+if command -v setfattr >/dev/null && command -v setfacl >/dev/null && command -v setcap >/dev/null; then
+    setfattr -n user.test -v 'a value' "$tree/d" && cp /bin/true "$tree/cap" && setcap cap_net_raw+ep "$tree/cap" &&
+        setfacl -m u:100033:rw "$tree/d/deep/file" && setfacl -d -m g:100033:rx "$tree/d/deep"
+fi
+picture() { (cd "$1" && find . -mindepth 1 -printf '%P %y %m %U:%G %s %l %n %T@\n' | sed 's/^\([^ ]* d [^ ]* [^ ]*\) [0-9]*/\1/' |
+    sort && find . -type f -exec sha256sum {} + | sort &&
+    find . ! -type l -print0 | sort -z | xargs -0 sh -c 'getfacl -n "$@"; getfattr -dm "^(user|security.capability)" "$@"' - 2>/dev/null); }
 before=$(picture "$tree")
 ok 'export a sub-volume' export_to sub:100/subvol-100-disk-3.subvol tar+size "$STORE/t"
 ok 'import it into the stock storage' import_from plain:100/subvol-100-disk-3.subvol tar+size "$STORE/t"
@@ -99,6 +105,16 @@ is 'the tree is the same' "$(picture "$(path_of plain:100/subvol-100-disk-3.subv
 ok 'and back from there' export_to plain:100/subvol-100-disk-3.subvol tar+size "$STORE/t2"
 ok 'into the subject' import_from sub:100/subvol-100-disk-4.subvol tar+size "$STORE/t2"
 is 'still the same' "$(picture "$(path_of sub:100/subvol-100-disk-4.subvol)")" "$before"
+if [ -n "$OURS" ]; then
+    left=$(left_over)
+    size=$(stat -c %s "$STORE/t2")
+    for cut in 8 5000 $((size / 2)); do
+        head -c "$cut" "$STORE/t2" >"$STORE/t3"
+        fails "a stream that ends after $cut bytes" . import_from sub:100/subvol-100-disk-6.subvol tar+size "$STORE/t3"
+    done
+    fails 'onto an existing name' 'exist' import_from sub:100/subvol-100-disk-4.subvol tar+size "$STORE/t2"
+    is 'failed imports left nothing' "$(left_over)" "$left"
+fi
 
 else
     skip 'streams of sub-volumes' "$SUBJECT has none"

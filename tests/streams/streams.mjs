@@ -289,6 +289,87 @@ await test("an absent source is absent, a directory is invalid", (check) => {
   expectError(check, spawnSync(cli, ["export", "st:305/vm-305-disk-0.raw"], { encoding: "utf8" }), "absent", "no volume");
 });
 
+// --- directories
+
+const tree = join(work, "tree");
+for (let number = 0; number < 300; number++) {
+  const sub = join(tree, `d${number % 7}`, `e${number % 30}`);
+  mkdirSync(sub, { recursive: true });
+  writeFileSync(join(sub, `f${number}`), randomBytes(number * 200));
+}
+/** Names, kinds, permissions, times and contents below a directory. */
+const picture = (at) =>
+  spawnSync("sh", ["-c", "find . -printf '%P %y %m %U:%G %T@ %n %l\\n' | sort; find . -type f -exec sha256sum {} + | sort"], {
+    cwd: at,
+    encoding: "utf8",
+    maxBuffer: 64 * MiB,
+  }).stdout;
+const treePicture = picture(tree);
+const tarred = (...options) => ["--format", "tar+size", ...options];
+const subvol = (vmid) => `st:${vmid}/subvol-${vmid}-disk-0.subvol`;
+
+await test("a directory goes out and comes back", (check) => {
+  const copy = join(dir, "copy");
+  const both = `${cli} export --format tar+size --device ${tree} | ${cli} import --format tar+size --device ${copy}`;
+  const got = spawnSync("bash", ["-c", both], { encoding: "utf8" });
+  check(got.status === 0, got.stderr);
+  check(picture(copy) === treePicture, "the tree is the same");
+  spawnSync("rm", ["-rf", copy]);
+  const sent = spawnSync(cli, ["export", ...tarred("--device", tree)], { maxBuffer: 64 * MiB }).stdout;
+  for (const length of [0, 7, 8, 600, 5000, sent.length >> 1, sent.length - 10_240]) {
+    expectError(check, importBytes(tarred("--device", copy), sent.subarray(0, length)), "invalid", `${length} bytes`);
+    nothingLeft(check, `${length} bytes`);
+  }
+  const limited = Buffer.concat([header(4096), sent.subarray(8)]);
+  expectError(check, importBytes(tarred("--device", copy), limited), "unsupported", "a size");
+  nothingLeft(check, "a size");
+  expectError(check, importBytes(tarred("--device", tree), sent), "exists", "a directory that is there");
+  check(picture(tree) === treePicture, "source untouched");
+});
+
+for (const signal of ["SIGTERM", "SIGKILL"]) {
+  for (const victim of ["sender", "receiver"]) {
+    await test(`a directory's ${victim} ended by ${signal} at 6 random points: error, no volume is left`, async (check) => {
+      let cut = 0;
+      for (let round = 0; round < 6; round++) {
+        const [sender, receiver] = pipeline(tarred("--device", tree, "--rate", "9M"), tarred(subvol(310)));
+        await sleep(random() * 700);
+        (victim === "sender" ? sender : receiver).child.kill(signal);
+        await Promise.all([sender.ended, receiver.ended]);
+        if ((victim === "sender" ? sender : receiver).status === 0) {
+          await call("free_image", { volname: subvol(310).slice(3) });
+          continue;
+        }
+        cut++;
+        check(receiver.status !== 0, `round ${round}: the receiver says success (${receiver.stderr})`);
+        check(receiver.stdout === "", `round ${round}: the receiver names a volume`);
+        for (let wait = 0; wait < 250 && filesOf(310).length > 0; wait++) await sleep(20);
+        check(filesOf(310).length === 0, `round ${round}: left: ${filesOf(310)}`);
+      }
+      check(cut >= 3, `only ${cut} of 6 were cut off`);
+      check(picture(tree) === treePicture, "source untouched");
+    });
+  }
+}
+
+await test("the service restarts during the import of a directory: the import still succeeds", async (check) => {
+  for (const signal of ["SIGTERM", "SIGKILL"]) {
+    const [sender, receiver] = pipeline(tarred("--device", tree, "--rate", "7M"), tarred(subvol(311)));
+    const arrived = () =>
+      filesOf(311).some((name) => name.endsWith(".import") && readdirSync(join(path, "images/311", name)).length > 0);
+    for (let wait = 0; wait < 1000 && !arrived(); wait++) await sleep(10);
+    check(arrived(), `${signal}: the import has begun`);
+    await killService(service, signal);
+    service = await startService(socket);
+    await Promise.all([sender.ended, receiver.ended]);
+    check(receiver.status === 0, `${signal}: ${receiver.stderr}`);
+    check(receiver.stdout === `${subvol(311)}\n`, `${signal}: printed '${receiver.stdout}'`);
+    check(picture(join(path, "images", subvol(311).slice(3))) === treePicture, `${signal}: identical`);
+    await call("free_image", { volname: subvol(311).slice(3) });
+    check(filesOf(311).length === 0, `${signal}: left: ${filesOf(311)}`);
+  }
+});
+
 // --- what needs root: full disks and block devices
 
 if (!root) {

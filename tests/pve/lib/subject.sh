@@ -16,6 +16,7 @@ SUB_CONTENT=$CONTENT
 # were asked for. CAN_FILES: there are files of other content types.
 CAN_VM_SNAP=1 CAN_RAW_SNAP= CAN_LINKED=1 CAN_CHAIN= CAN_CT_LINKED= CAN_SUBVOL=1 CAN_SNAP_EXPORT= CAN_NAMES=1 CAN_FILES=1
 CAN_ROLLBACK_ANY=1
+CAN_SUBVOL_SNAP= # sub-volumes too, by this project's own way
 FMT=raw
 UNIT=1 # sizes are rounded up to a multiple of so many bytes
 CT_SIZE=0 # of a container's second volume: a sub-volume where there are any
@@ -26,7 +27,7 @@ blockio)
     OURS=1
     FS=${SUBJECT_FS:-xfs}
     case $FS in
-    xfs | btrfs) CAN_RAW_SNAP=1 CAN_CT_LINKED=1 CAN_SNAP_EXPORT=1 ;;
+    xfs | btrfs) CAN_RAW_SNAP=1 CAN_CT_LINKED=1 CAN_SNAP_EXPORT=1 CAN_SUBVOL_SNAP=1 ;;
     *) CAN_VM_SNAP='' CAN_LINKED='' ;;
     esac
     ;;

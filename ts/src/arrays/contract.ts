@@ -126,8 +126,11 @@ export interface Capabilities {
 
 /** Where imported data goes. */
 export interface ImportTarget {
-  /** `create`: the stream makes the file `path` in one step at its end. */
-  readonly kind: "create" | "file" | "device";
+  /**
+   * `create`: the stream makes the file `path` in one step at its end; `directory`: an archive is unpacked in the empty
+   * directory `path`.
+   */
+  readonly kind: "create" | "file" | "device" | "directory";
   readonly path: string;
   /** The target is known to read as zeros where nothing is written. */
   readonly zeroed: boolean;
@@ -307,7 +310,7 @@ export interface StorageType {
   readonly features: FeatureMatrix;
   /** Features that hold only when the storage has a capability at run time. */
   readonly featureRequires: Readonly<Record<string, string>>;
-  readonly streams: Readonly<Partial<Record<Format, Readonly<Record<string, "service" | "directory">>>>>;
+  readonly streams: Readonly<Partial<Record<Format, Readonly<Record<string, "service">>>>>;
   readonly blockdev: { readonly driver: "file" | "host_device" };
   /** The array makes a part of each name: a new volume's is longer than what was asked for. */
   readonly arrayNames: boolean;

@@ -334,7 +334,7 @@ export const methods: Readonly<Record<string, Method>> = {
       ),
   }),
   volume_export: method({
-    args: volumeSnapArgs,
+    args: volumeSnapArgs.extend({ streamFormat: z.string().optional() }),
     result: z.object({ path: z.string(), format }),
     deadlineMs: change,
     guests: owner,
@@ -344,7 +344,11 @@ export const methods: Readonly<Record<string, Method>> = {
     args: z.object({ volname, size: wireSize, format: z.string(), allowRename: flag }),
     result: z.object({
       volname: z.string(),
-      target: z.object({ kind: z.enum(["create", "file", "device"]), path: z.string(), zeroed: z.boolean() }),
+      target: z.object({
+        kind: z.enum(["create", "file", "device", "directory"]),
+        path: z.string(),
+        zeroed: z.boolean(),
+      }),
       token: z.string(),
     }),
     deadlineMs: change,

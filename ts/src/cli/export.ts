@@ -1,22 +1,32 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { isatty } from "node:tty";
+import type { Format } from "../arrays/contract.js";
 import { fail } from "../common/errors.js";
 import { native } from "../common/native.js";
 import { BridgeClient } from "./client.js";
 import { type Command, common, configOf, socketOf, text, type Values } from "./options.js";
 import { say } from "./output.js";
 import { findSection, parseVolumeId } from "./section.js";
-import { resultJson, streamOptions, transfer, transferOptions } from "./stream.js";
+import {
+  formatOf,
+  refuseDigest,
+  resultJson,
+  type StreamFormat,
+  streamOptions,
+  transfer,
+  transferOptions,
+} from "./stream.js";
 
 const stdout = 1;
 
 export const exportCommand: Command = {
   name: "export",
   operands: "STOREID:VOLNAME | --device PATH",
-  summary: "Write a volume to standard output as a raw+size stream.",
+  summary: "Write a volume to standard output as a stream.",
   details:
-    "The stream is the size in bytes as 8 bytes, least significant first, then\n" +
-    "exactly that many bytes. Progress and digest go to standard error.",
+    "A raw+size stream is the size in bytes as 8 bytes, least significant first,\n" +
+    "then exactly that many bytes. A tar+size stream, for directories, is 8 bytes\n" +
+    "and an archive. Progress, notes and digest go to standard error.",
   options: {
     ...streamOptions,
     snapshot: { type: "string", value: "NAME", help: "export this snapshot instead of the present state" },
@@ -25,15 +35,13 @@ export const exportCommand: Command = {
     json: { type: "boolean", help: "print the outcome as JSON on standard error" },
   },
   async run(values, operands) {
-    if ((text(values, "format") ?? "raw+size") !== "raw+size") {
-      throw fail("unsupported", `export: format '${text(values, "format")}' is not one of raw+size`);
-    }
+    const format = formatOf("export", values);
     const device = text(values, "device");
     if (device !== undefined) {
       if (operands.length > 0 || values["snapshot"] !== undefined) {
         throw fail("invalid", "export: --device goes without volume ID and --snapshot");
       }
-      await send(values, device);
+      await send(values, device, format ?? "raw+size");
       return 0;
     }
     const [volid] = operands;
@@ -45,11 +53,12 @@ export const exportCommand: Command = {
     const client = await BridgeClient.connect(socketOf(values));
     try {
       // The volume stays usable here until this connection closes.
-      const source = await client.call<{ path: string }>("volume_export", section, {
+      const source = await client.call<{ path: string; format: Format }>("volume_export", section, {
         volname,
         snap: text(values, "snapshot") ?? null,
+        ...(format === undefined ? {} : { streamFormat: format }),
       });
-      await send(values, source.path);
+      await send(values, source.path, source.format === "subvol" ? "tar+size" : "raw+size");
     } finally {
       client.close();
     }
@@ -57,11 +66,15 @@ export const exportCommand: Command = {
   },
 };
 
-async function send(values: Values, source: string): Promise<void> {
+async function send(values: Values, source: string, format: StreamFormat): Promise<void> {
   if (isatty(stdout))
     throw fail("invalid", "export: standard output is a terminal; redirect it to a file or pipe");
-  const result = await transfer(values, (onProgress) =>
-    native().exportRaw({ source, sinkFd: stdout, ...transferOptions(values) }, onProgress),
-  );
+  if (format === "tar+size") refuseDigest("export", values);
+  const result = await transfer(values, (onProgress) => {
+    const options = { source, sinkFd: stdout, ...transferOptions(values) };
+    return format === "tar+size"
+      ? native().exportTar(options, onProgress)
+      : native().exportRaw(options, onProgress);
+  });
   if (values["json"] === true) say(resultJson(result));
 }

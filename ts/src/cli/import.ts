@@ -10,7 +10,16 @@ import { BridgeClient, type Section } from "./client.js";
 import { type Command, common, configOf, socketOf, text, type Values } from "./options.js";
 import { print } from "./output.js";
 import { findSection, parseVolumeId } from "./section.js";
-import { interruptible, resultJson, streamOptions, transfer, transferOptions } from "./stream.js";
+import {
+  formatOf,
+  interruptible,
+  refuseDigest,
+  resultJson,
+  type StreamFormat,
+  streamOptions,
+  transfer,
+  transferOptions,
+} from "./stream.js";
 
 const stdin = 0;
 /** How long a restarting service is waited for at the end of an import, in milliseconds. */
@@ -25,11 +34,11 @@ interface Begun {
 export const importCommand: Command = {
   name: "import",
   operands: "STOREID:VOLNAME | --device PATH",
-  summary: "Make a volume of the raw+size stream on standard input.",
+  summary: "Make a volume of the stream on standard input.",
   details:
     "Prints the ID of the new volume. With --device, PATH may be a block device,\n" +
-    "or a file that does not exist yet. A stream that is shorter or longer than\n" +
-    "it says is an error, and nothing of it is kept.",
+    "or a file or directory that does not exist yet. A stream that is shorter or\n" +
+    "longer than it says is an error, and nothing of it is kept.",
   options: {
     ...streamOptions,
     "allow-rename": { type: "boolean", help: "take a free name when the given one exists" },
@@ -43,8 +52,8 @@ export const importCommand: Command = {
     const device = text(values, "device");
     if (device !== undefined) {
       if (operands.length > 0) throw fail("invalid", "import: --device goes without volume ID");
-      requireFormat(values);
-      await receive(values, deviceTarget(resolve(device)), undefined, device);
+      if (requireFormat(values) === "tar+size") await receiveTree(values, resolve(device), device);
+      else await receive(values, deviceTarget(resolve(device)), undefined, device);
       return 0;
     }
     const [volid] = operands;
@@ -57,9 +66,9 @@ export const importCommand: Command = {
   },
 };
 
-function requireFormat(values: Values): string {
-  const format = text(values, "format") ?? "raw+size";
-  if (format !== "raw+size") throw fail("unsupported", `import: format '${format}' is not one of raw+size`);
+function requireFormat(values: Values): StreamFormat {
+  const format = formatOf("import", values) ?? "raw+size";
+  if (format === "tar+size") refuseDigest("import", values);
   return format;
 }
 
@@ -67,10 +76,10 @@ async function importVolume(
   values: Values,
   section: Section,
   volname: string,
-  format: string,
+  format: StreamFormat,
 ): Promise<void> {
   const size = await interruptible(() => {
-    const header = native().readHeader(stdin);
+    const header = format === "tar+size" ? native().readTarHeader(stdin) : native().readHeader(stdin);
     return { done: header, cancel: () => header.cancel() };
   });
   const client = await BridgeClient.connect(socketOf(values));
@@ -130,19 +139,24 @@ async function receive(
   print(values["json"] === true ? resultJson(result, { device: name }) : `${name}\n`);
 }
 
+/** A directory is made, and removed again when the archive is not whole. */
+async function receiveTree(values: Values, path: string, name: string): Promise<void> {
+  await native().createTree(path, 0o700);
+  try {
+    await receive(values, { kind: "directory", path, zeroed: true }, undefined, name);
+  } catch (error) {
+    await native().removeTree(path);
+    throw error;
+  }
+}
+
 function receiveInto(values: Values, target: ImportTarget, size: bigint | undefined) {
   const { kind, path, zeroed } = target;
+  const common = { sourceFd: stdin, ...(size === undefined ? {} : { size }), ...transferOptions(values) };
   return transfer(values, (onProgress) =>
-    native().importRaw(
-      {
-        sourceFd: stdin,
-        target: { kind, path },
-        zeroed,
-        ...(size === undefined ? {} : { size }),
-        ...transferOptions(values),
-      },
-      onProgress,
-    ),
+    kind === "directory"
+      ? native().importTar({ ...common, target: path }, onProgress)
+      : native().importRaw({ ...common, target: { kind, path }, zeroed }, onProgress),
   );
 }
 

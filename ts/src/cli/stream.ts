@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import type { StreamHandle, StreamResult } from "../../../dist/blockio.js";
+import { fail } from "../common/errors.js";
 import type { Option, Values } from "./options.js";
-import { bytes } from "./options.js";
+import { bytes, text } from "./options.js";
 import { print, say } from "./output.js";
 import { progressLine } from "./progress.js";
 
@@ -10,9 +11,9 @@ export const streamOptions = {
   device: {
     type: "string",
     value: "PATH",
-    help: "image file or block device; needs neither PVE nor service",
+    help: "image file, block device or directory; needs neither PVE nor service",
   },
-  format: { type: "string", value: "FORMAT", help: "stream format, raw+size (default)" },
+  format: { type: "string", value: "FORMAT", help: "raw+size for images, tar+size for directories" },
   digest: { type: "boolean", help: "print the SHA-256 of the payload on standard error" },
   rate: { type: "string", value: "BYTES", help: "bytes per second at most; K, M, G, T allowed" },
   "no-progress": { type: "boolean", help: "no progress lines on standard error" },
@@ -22,6 +23,21 @@ export const streamOptions = {
 export function transferOptions(values: Values): { digest?: boolean; rateLimit?: bigint } {
   const rateLimit = bytes(values, "rate");
   return { digest: values["digest"] === true, ...(rateLimit === undefined ? {} : { rateLimit }) };
+}
+
+/** The formats of streams. */
+export type StreamFormat = "raw+size" | "tar+size";
+
+/** The format that the command line asks for, if any; throws `unsupported`. */
+export function formatOf(command: string, values: Values): StreamFormat | undefined {
+  const format = text(values, "format");
+  if (format === undefined || format === "raw+size" || format === "tar+size") return format;
+  throw fail("unsupported", `${command}: format '${format}' is not one of raw+size, tar+size`);
+}
+
+/** An archive has no digest: the receiver's would be of other bytes. */
+export function refuseDigest(command: string, values: Values): void {
+  if (values["digest"] === true) throw fail("unsupported", `${command}: --digest goes with raw+size only`);
 }
 
 /** Ends a stream by signal: the status that a shell expects, and the undo that belongs to it. */
@@ -48,6 +64,7 @@ export async function transfer(
   if (!quiet) say(`${progressLine(result.bytes, result.seconds)}\n`);
   if (result.sha256 !== undefined && result.sha256 !== null)
     say(`sha256:${result.sha256} ${result.bytes} bytes\n`);
+  for (const note of result.notes) say(`${note}\n`);
   return result;
 }
 

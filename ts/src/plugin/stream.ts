@@ -30,15 +30,22 @@ export interface ExportSource {
   readonly format: Format;
 }
 
+/** What volumes of each format leave as. */
+const streamFormats: Readonly<Record<Format, string>> = { raw: "raw+size", subvol: "tar+size" };
+
 /** First half of PVE's `volume_export`: makes the volume, or a snapshot of it, readable on this node. */
 export async function volumeExport(
   storage: Storage,
   ctx: Context,
-  args: { volname: string; snap: string | null },
+  args: { volname: string; snap: string | null; streamFormat?: string | undefined },
 ): Promise<ExportSource> {
   const ref = storage.names.parse(args.volname);
-  if (storage.type.streams[ref.format]?.["raw+size"] !== "service") {
-    throw fail("unsupported", `export '${ref.volname}': format '${ref.format}' does not leave as 'raw+size'`);
+  const wanted = args.streamFormat ?? streamFormats[ref.format];
+  if (storage.type.streams[ref.format]?.[wanted] !== "service") {
+    throw fail(
+      "unsupported",
+      `export '${ref.volname}': format '${ref.format}' does not leave as '${wanted}'`,
+    );
   }
   const path = await storage.attach(ctx, ref, args.snap ?? undefined);
   return { path, format: ref.format };

@@ -38,7 +38,7 @@ const volnameSchema = z.strictObject({ volname: z.string() });
 const importSchema = z.strictObject({
   volname: z.string(),
   target: z.strictObject({
-    kind: z.enum(["create", "file", "device"]),
+    kind: z.enum(["create", "file", "device", "directory"]),
     path: z.string().startsWith("/"),
     zeroed: z.boolean(),
   }),
@@ -399,8 +399,8 @@ export class Session {
 
   // Imports
 
-  async beginImport(volname: string, size: bigint, allowRename = false): Promise<Begun> {
-    const args = { volname, size: size.toString(), format: "raw+size", allowRename };
+  async beginImport(volname: string, size: bigint, allowRename = false, format = "raw+size"): Promise<Begun> {
+    const args = { volname, size: size.toString(), format, allowRename };
     const begun = importSchema.parse(await this.call("volume_import", args));
     this.undo.add(`import ${begun.token}`, () => this.abandon(begun.token));
     return begun;

@@ -67,7 +67,52 @@ export async function exported(s: Session, path: string): Promise<Buffer> {
 /** Receives a stream whose header is read already, into the target of an import. */
 export async function receive(begun: Begun, fd: number, size: bigint): Promise<bigint> {
   const { kind, path, zeroed } = begun.target;
+  if (kind === "directory") throw new Error("a directory for a block stream");
   return (await native().importRaw({ sourceFd: fd, size, target: { kind, path }, zeroed }).done).bytes;
+}
+
+/** Sends a directory. */
+export async function exportTree(source: string, sink: FileHandle): Promise<unknown> {
+  return native().exportTar({ source, sinkFd: sink.fd }).done;
+}
+
+/** The whole stream of a directory. */
+export async function archiveOf(s: Session, source: string): Promise<Buffer> {
+  const file = await open(join(s.scratch, randomUUID()), "w+");
+  try {
+    await exportTree(source, file);
+    const { size } = await file.stat();
+    return (await file.read(Buffer.alloc(size), 0, size, 0)).buffer;
+  } finally {
+    await file.close();
+  }
+}
+
+/** Imports a directory as the command line does. */
+export async function importTree(
+  s: Session,
+  volname: string,
+  send: (sink: FileHandle) => Promise<unknown>,
+  allowRename = false,
+): Promise<string> {
+  const { read, written } = await piped(
+    s,
+    async (fd) => {
+      const size = await native().readTarHeader(fd);
+      const begun = await s.beginImport(volname, size, allowRename, "tar+size");
+      try {
+        await native().importTar({ sourceFd: fd, size, target: begun.target.path }).done;
+        return await s.commitImport(begun);
+      } catch (error) {
+        await s.abandon(begun.token);
+        throw error;
+      }
+    },
+    send,
+  );
+  if (read.status === "rejected") throw read.reason;
+  if (written.status === "rejected") throw written.reason;
+  return read.value;
 }
 
 /**

@@ -16,5 +16,5 @@ pub use loops::loop_devices_of;
 pub use prealloc::{Prealloc, create_file, grow_file};
 pub use probe::{DirInfo, probe_dir};
 pub use reflink::{ReflinkOptions, reflink, reflink_supported};
-pub use rename::rename_exclusive;
+pub use rename::{rename_exchange, rename_exclusive};
 pub use size::block_size;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-//! Renaming that never takes a name away from another file.
+//! Renaming that never takes a name away from another file, and the exchange of two names.
 
 use std::path::Path;
 
@@ -54,4 +54,33 @@ pub fn rename_exclusive(from: &Path, to: &Path) -> Result<()> {
     }
     sync_dir(&to_dir, to)?;
     sync_dir(&from_dir, from)
+}
+
+/// Exchanges the names of two files or directories in one step, durably.
+///
+/// # Errors
+/// `absent` when one of them is missing; `unsupported` on file systems that cannot (NFS).
+pub fn rename_exchange(one: &Path, other: &Path) -> Result<()> {
+    let failed = |errno| {
+        // Which is how file systems say that they do not know the flag.
+        let errno = if errno == Errno::INVAL {
+            Errno::OPNOTSUPP
+        } else {
+            errno
+        };
+        let what = format!("exchange {} and {}", one.display(), other.display());
+        Error::os(what, errno)
+    };
+    let (one_dir, one_name) = open_parent(one)?;
+    let (other_dir, other_name) = open_parent(other)?;
+    rustix::fs::renameat_with(
+        &one_dir,
+        &one_name,
+        &other_dir,
+        &other_name,
+        RenameFlags::EXCHANGE,
+    )
+    .map_err(failed)?;
+    sync_dir(&one_dir, one)?;
+    sync_dir(&other_dir, other)
 }

@@ -10,6 +10,7 @@
     reason = "napi decides how arguments are handed over"
 )]
 
+mod archive;
 mod device;
 mod multipath;
 
@@ -67,6 +68,8 @@ pub struct StreamResult {
     pub seconds: f64,
     /// SHA-256 of the payload in lower-case hexadecimal, when asked for.
     pub sha256: Option<String>,
+    /// Lines for the task log: what of a directory was skipped, what changed while it was read.
+    pub notes: Vec<String>,
 }
 
 impl From<Summary> for StreamResult {
@@ -76,6 +79,7 @@ impl From<Summary> for StreamResult {
             data_bytes: summary.data_bytes.into(),
             seconds: summary.seconds,
             sha256: summary.sha256,
+            notes: Vec::new(),
         }
     }
 }
@@ -260,6 +264,14 @@ pub fn rename_exclusive(env: &Env, from: String, to: String) -> Result<Object<'_
     })
 }
 
+/// Exchanges the names of two files or directories in one step, durably.
+#[napi(ts_return_type = "Promise<void>")]
+pub fn rename_exchange(env: &Env, one: String, other: String) -> Result<Object<'_>> {
+    promise(env, move || {
+        crate::fs::rename_exchange(one.as_ref(), other.as_ref())
+    })
+}
+
 /// How `reflink` copies.
 #[napi(object)]
 pub struct ReflinkFlags {
@@ -349,16 +361,16 @@ pub fn loop_devices_of(env: &Env, path: String) -> Result<Object<'_>> {
 }
 
 /// Starts a stream and makes its handle.
-fn stream(
+fn stream<T: Into<StreamResult>>(
     env: &Env,
     on_progress: Option<OnProgress>,
-    work: impl FnOnce(&Control) -> crate::Result<Summary> + Send + 'static,
+    work: impl FnOnce(&Control) -> crate::Result<T> + Send + 'static,
 ) -> Result<StreamHandle> {
     let control = Control::default();
     let shared = control.clone();
     let done = promise(env, move || {
         let _ticker = on_progress.map(|callback| ticker(shared.meter.clone(), callback));
-        work(&shared).map(StreamResult::from)
+        work(&shared).map(Into::into)
     })?;
     let done = done.create_ref().map_err(from_napi)?;
     Ok(StreamHandle { control, done })

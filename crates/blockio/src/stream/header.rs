@@ -24,6 +24,11 @@ pub fn read_header(stream: OwnedFd, cancel: &Cancel) -> Result<u64> {
 
 /// As [`read_header`], on an end that is open already.
 pub(super) fn read_from(stream: &PipeEnd) -> Result<u64> {
+    check(read_size(stream)?)
+}
+
+/// The header as it is.
+pub(crate) fn read_size(stream: &PipeEnd) -> Result<u64> {
     let mut header = [0; HEADER_BYTES];
     let mut filled = 0;
     while filled < HEADER_BYTES {
@@ -37,7 +42,7 @@ pub(super) fn read_from(stream: &PipeEnd) -> Result<u64> {
         }
         filled += got;
     }
-    check(u64::from_le_bytes(header))
+    Ok(u64::from_le_bytes(header))
 }
 
 /// Accepts sizes that a volume can have.

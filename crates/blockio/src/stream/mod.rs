@@ -29,6 +29,12 @@ pub use progress::{Meter, Progress, Ticker};
 pub use target::TargetKind;
 pub use zero::is_zero;
 
+pub(crate) use header::read_size;
+pub(crate) use pipe_end::PipeEnd;
+pub(crate) use rate::Limiter;
+pub(crate) use sink::Sink;
+pub(crate) use write_behind::WriteBehind;
+
 /// Totals of a finished stream.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Summary {

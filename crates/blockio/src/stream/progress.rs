@@ -19,12 +19,12 @@ struct Counts {
 
 impl Meter {
     /// Adds payload bytes that went through the stream.
-    pub(super) fn add(&self, bytes: u64) {
+    pub(crate) fn add(&self, bytes: u64) {
         self.0.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// Adds payload bytes that were read from the source or written to the target.
-    pub(super) fn add_data(&self, bytes: u64) {
+    pub(crate) fn add_data(&self, bytes: u64) {
         self.0.data.fetch_add(bytes, Ordering::Relaxed);
     }
 

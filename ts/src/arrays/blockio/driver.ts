@@ -90,8 +90,10 @@ export class BlockioDriver implements Driver {
     return to;
   }
 
-  async createSnapshot(_ctx: Context, ref: VolumeRef, name: string): Promise<void> {
-    return this.#during(`snapshot '${ref.volname}'`, () => snapshots.createSnapshot(this.#layout, ref, name));
+  async createSnapshot(ctx: Context, ref: VolumeRef, name: string): Promise<void> {
+    return this.#during(`snapshot '${ref.volname}'`, () =>
+      snapshots.createSnapshot(ctx, this.#layout, ref, name),
+    );
   }
 
   async deleteSnapshot(_ctx: Context, ref: VolumeRef, name: string): Promise<void> {
@@ -111,13 +113,13 @@ export class BlockioDriver implements Driver {
   }
 
   async cloneVolume(
-    _ctx: Context,
+    ctx: Context,
     source: VolumeRef,
     snapshot: string | undefined,
     target: VolumeRef,
   ): Promise<VolumeRef> {
     await this.#during(`clone '${source.volname}'`, () =>
-      snapshots.cloneVolume(this.#layout, source, snapshot, target),
+      snapshots.cloneVolume(ctx, this.#layout, source, snapshot, target),
     );
     return target;
   }
@@ -154,10 +156,10 @@ export class BlockioDriver implements Driver {
   }
 
   readonly staging: Staging = {
-    begin: (_ctx, ref) =>
+    begin: (_ctx, ref, size) =>
       this.#during(`import '${ref.volname}'`, async () => ({
         ref,
-        target: await imports.beginImport(this.#layout, ref),
+        target: await imports.beginImport(this.#layout, ref, size),
       })),
     commit: (_ctx, ref) =>
       this.#during(`import '${ref.volname}'`, () => imports.commitImport(this.#layout, ref)),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import type { VolumeRef } from "../contract.js";
 import type { BlockioSection } from "./schema.js";
 
@@ -48,12 +48,17 @@ export class Layout {
     return join(this.guest(ref.vmid), `.${ref.name}.${this.hostName}.trash`);
   }
 
+  /** A copy of a directory, or what has made place for it, beside the place where the copy belongs. */
+  hidden(path: string): string {
+    return join(dirname(path), `.${basename(path)}.${this.hostName}.copy`);
+  }
+
   /** Keeps the guest's directory, and says that an import of this node is under way. */
   importMark(ref: VolumeRef): string {
     return join(this.guest(ref.vmid), `.${ref.name}.${this.hostName}.importing`);
   }
 
-  /** Where the stream of an import puts its complete file. */
+  /** Where the stream of an import puts its complete file, or fills a directory. */
   imported(ref: VolumeRef): string {
     return join(this.guest(ref.vmid), `.${ref.name}.${this.hostName}.import`);
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { rm } from "node:fs/promises";
 import { fail } from "../../common/errors.js";
+import { native } from "../../common/native.js";
 import type { VolumeRef } from "../contract.js";
 import { exists, removeIfEmpty } from "./files.js";
 import type { Layout } from "./layout.js";
@@ -19,13 +20,16 @@ export async function removeLeftovers(layout: Layout, ref: VolumeRef): Promise<v
 
 /** Removes this node's own unfinished work on a name: a deletion, an import. */
 export async function removeHidden(layout: Layout, ref: VolumeRef): Promise<void> {
-  if (ref.format === "subvol") await rm(layout.trash(ref), { recursive: true, force: true });
-  await rm(layout.imported(ref), { force: true });
+  if (ref.format === "subvol") {
+    await native().removeTree(layout.trash(ref));
+    await native().removeTree(layout.hidden(layout.volume(ref)));
+  }
+  await native().removeTree(layout.imported(ref));
   await rm(layout.importMark(ref), { force: true });
 }
 
 /** Removes all snapshots of a volume that is gone or going. */
 export async function removeSnapshots(layout: Layout, ref: VolumeRef): Promise<void> {
-  await rm(layout.snapshots(ref), { recursive: true, force: true });
+  await native().removeTree(layout.snapshots(ref));
   await removeIfEmpty(layout.guestSnapshots(ref.vmid));
 }

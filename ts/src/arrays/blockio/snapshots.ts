@@ -8,24 +8,25 @@ import { creatingIn, exists, namesIn, removeIfEmpty, syncDirectory } from "./fil
 import type { Layout } from "./layout.js";
 import { removeLeftovers } from "./leftovers.js";
 import { padToBlocks } from "./padding.js";
-import { getVolume, imageMode, refuseInUse } from "./volumes.js";
+import { copyTree, deleteTree, replaceTree } from "./trees.js";
+import { getVolume, imageMode, refuseInUse, refuseMounted } from "./volumes.js";
 
 /** Nobody writes to a snapshot. */
 const snapshotMode = 0o440;
 
-function onlyImages(ref: VolumeRef): void {
-  if (ref.format !== "raw") {
-    throw fail(
-      "unsupported",
-      `volume '${ref.volname}': a directory has no snapshots or clones; use format raw`,
-    );
-  }
+/** Copies an image or directory by sharing its blocks. */
+async function copy(ctx: Context, layout: Layout, ref: VolumeRef, from: string, to: string, mode: number) {
+  await sharing(ref, () =>
+    ref.format === "subvol"
+      ? copyTree(ctx, layout, from, to)
+      : native().reflink(from, to, { replace: false, mode }),
+  );
 }
 
 /** Puts volume and path into what the kernel said about a reflink. */
-async function reflink(ref: VolumeRef, source: string, target: string, replace: boolean, mode: number) {
+async function sharing(ref: VolumeRef, body: () => Promise<void>) {
   try {
-    await native().reflink(source, target, { replace, mode });
+    await body();
   } catch (error) {
     if (codeOf(error) === "unsupported") {
       throw fail(
@@ -38,15 +39,19 @@ async function reflink(ref: VolumeRef, source: string, target: string, replace: 
   }
 }
 
-export async function createSnapshot(layout: Layout, ref: VolumeRef, name: string): Promise<void> {
-  onlyImages(ref);
+export async function createSnapshot(
+  ctx: Context,
+  layout: Layout,
+  ref: VolumeRef,
+  name: string,
+): Promise<void> {
   await getVolume(layout, ref);
   const target = layout.snapshot(ref, name);
   if (await exists(target)) throw fail("exists", `snapshot '${name}' of '${ref.volname}' already exists`);
-  await padToBlocks(layout.volume(ref));
+  if (ref.format === "raw") await padToBlocks(layout.volume(ref));
   try {
     await creatingIn(layout.snapshots(ref), () =>
-      reflink(ref, layout.volume(ref), target, false, snapshotMode),
+      copy(ctx, layout, ref, layout.volume(ref), target, snapshotMode),
     );
   } catch (error) {
     await removeEmptySnapshotDirs(layout, ref);
@@ -56,9 +61,10 @@ export async function createSnapshot(layout: Layout, ref: VolumeRef, name: strin
 }
 
 export async function deleteSnapshot(layout: Layout, ref: VolumeRef, name: string): Promise<void> {
-  onlyImages(ref);
+  const path = layout.snapshot(ref, name);
   try {
-    await unlink(layout.snapshot(ref, name));
+    if (ref.format === "subvol") await deleteTree(layout, path);
+    else await unlink(path);
     await syncDirectory(layout.snapshots(ref));
   } catch (error) {
     if (codeOf(error) !== "absent") throw error;
@@ -67,7 +73,6 @@ export async function deleteSnapshot(layout: Layout, ref: VolumeRef, name: strin
 }
 
 export async function listSnapshots(layout: Layout, ref: VolumeRef): Promise<Snapshot[]> {
-  if (ref.format !== "raw") return [];
   await getVolume(layout, ref);
   const found: { born: bigint; snapshot: Snapshot }[] = [];
   for (const name of await namesIn(layout.snapshots(ref))) {
@@ -77,7 +82,7 @@ export async function listSnapshots(layout: Layout, ref: VolumeRef): Promise<Sna
       throw error;
     });
     if (!file) continue;
-    // A snapshot's file is written once, so its change time is its birth; links and modes never change later.
+    // A snapshot is written once, so its change time is its birth; links and modes never change later.
     const born = file.ctimeNs;
     found.push({
       born,
@@ -88,22 +93,27 @@ export async function listSnapshots(layout: Layout, ref: VolumeRef): Promise<Sna
 }
 
 export async function rollback(ctx: Context, layout: Layout, ref: VolumeRef, name: string): Promise<void> {
-  onlyImages(ref);
   await getVolume(layout, ref);
   const source = layout.snapshot(ref, name);
   if (!(await exists(source))) throw fail("absent", `snapshot '${name}' of '${ref.volname}' does not exist`);
-  await refuseInUse(ctx, layout.volume(ref), `volume '${ref.volname}'`);
-  await reflink(ref, source, layout.volume(ref), true, imageMode);
+  const path = layout.volume(ref);
+  if (ref.format === "subvol") {
+    await refuseMounted(path, `volume '${ref.volname}'`);
+    await sharing(ref, () => replaceTree(ctx, layout, source, path));
+  } else {
+    await refuseInUse(ctx, path, `volume '${ref.volname}'`);
+    await sharing(ref, () => native().reflink(source, path, { replace: true, mode: imageMode }));
+  }
   await syncDirectory(layout.guest(ref.vmid));
 }
 
 export async function cloneVolume(
+  ctx: Context,
   layout: Layout,
   source: VolumeRef,
   snapshot: string | undefined,
   target: VolumeRef,
 ): Promise<void> {
-  onlyImages(source);
   const from = layout.path(source, snapshot);
   if (!(await exists(from))) {
     throw fail(
@@ -113,7 +123,7 @@ export async function cloneVolume(
   }
   await removeLeftovers(layout, target);
   await creatingIn(layout.guest(target.vmid), () =>
-    reflink(source, from, layout.volume(target), false, imageMode),
+    copy(ctx, layout, source, from, layout.volume(target), imageMode),
   );
   await syncDirectory(layout.guest(target.vmid));
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-import { chmod, mkdir, realpath, rename, rm, stat, unlink } from "node:fs/promises";
+import { chmod, realpath, rename, stat, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import type { Context } from "../../common/context.js";
-import { codeOf, during, fail } from "../../common/errors.js";
+import { codeOf, fail } from "../../common/errors.js";
 import { native } from "../../common/native.js";
 import type { Bytes } from "../../common/size.js";
 import { waitUntil } from "../../common/wait.js";
@@ -82,23 +82,25 @@ export async function getVolume(layout: Layout, ref: VolumeRef): Promise<Volume>
 
 export async function createVolume(layout: Layout, ref: VolumeRef, size: Bytes): Promise<void> {
   const path = layout.volume(ref);
-  if (ref.format === "subvol" && size !== 0n) {
-    throw fail(
-      "unsupported",
-      `volume '${ref.volname}': a directory has no size limit here; ask for size 0 or format raw`,
-    );
-  }
+  refuseSize(ref, size);
   await removeLeftovers(layout, ref);
   await creatingIn(layout.guest(ref.vmid), async () => {
     if (ref.format === "subvol") {
-      await during(`create '${path}'`, () => mkdir(path));
-      // Not by mkdir's mode, which the umask would cut.
-      await chmod(path, directoryMode);
+      await native().createTree(path, directoryMode);
     } else {
       await native().createFile(path, size, layout.section.preallocation, imageMode);
     }
   });
   await syncDirectory(layout.guest(ref.vmid));
+}
+
+/** Throws `unsupported` for a directory that is to have a size. */
+export function refuseSize(ref: VolumeRef, size: Bytes): void {
+  if (ref.format !== "subvol" || size === 0n) return;
+  throw fail(
+    "unsupported",
+    `volume '${ref.volname}': a directory has no size limit here; ask for size 0 or format raw`,
+  );
 }
 
 export async function deleteVolume(ctx: Context, layout: Layout, ref: VolumeRef): Promise<boolean> {
@@ -107,7 +109,7 @@ export async function deleteVolume(ctx: Context, layout: Layout, ref: VolumeRef)
   if (existed) {
     if (ref.format === "subvol") {
       await refuseMounted(path, `volume '${ref.volname}'`);
-      await rm(layout.trash(ref), { recursive: true, force: true });
+      await native().removeTree(layout.trash(ref));
       await rename(path, layout.trash(ref));
     } else {
       await refuseInUse(ctx, path, `volume '${ref.volname}'`);
@@ -188,7 +190,7 @@ export async function makeBase(
 }
 
 /** Throws `busy` while something is mounted in a directory volume: deleting it would delete that, too. */
-async function refuseMounted(path: string, what: string): Promise<void> {
+export async function refuseMounted(path: string, what: string): Promise<void> {
   const resolved = await realpath(path);
   const below = (await mountPoints()).filter(
     (mount) => mount === resolved || mount.startsWith(`${resolved}/`),

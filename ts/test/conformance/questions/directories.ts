@@ -6,10 +6,14 @@ import { basename, dirname, join } from "node:path";
 import { MiB } from "../bytes.js";
 import type { Question, Topic } from "../question.js";
 import type { Session } from "../session.js";
+import { archiveOf, exportTree, importTree, sender } from "../streams.js";
 
 /** Questions that all need the same thing. */
 function withDirectories(questions: Question[]): Question[] {
-  return questions.map((question) => ({ ...question, needs: ["directories" as const] }));
+  return questions.map((question) => ({
+    ...question,
+    needs: ["directories" as const, ...(question.needs ?? [])],
+  }));
 }
 
 /** Where a directory is mounted besides its own place; known by its end, as its file system may begin anywhere. */
@@ -114,21 +118,114 @@ export const directories: Topic = {
         },
       },
       {
-        title: "are no block volumes: no size, growing, snapshots, clones or block streams",
+        title: "are no block volumes: no size, growing or block streams",
         async ask(t, s) {
           const volname = await s.alloc({ format: "subvol" });
-          const base = await s.makeBase(await s.alloc({ vmid: 102, format: "subvol" }));
           await s.refused(t, "unsupported", () => s.alloc({ format: "subvol", size: MiB }));
           await s.refused(t, "unsupported", () => s.resize(volname, MiB), volname);
-          await s.refused(t, "unsupported", () => s.snapshot(volname, "s1"), volname);
-          await s.refused(t, ["unsupported", "absent"], () => s.rollback(volname, "s1"), volname);
-          await s.refused(t, "unsupported", () => s.clone(base, 101), base);
-          await s.refused(t, ["unsupported", "absent"], () => s.clone(volname, 101, "s1"), volname);
-          await s.refused(t, "unsupported", () => s.call("volume_export", { volname }), volname);
+          const raw = { volname, streamFormat: "raw+size" };
+          await s.refused(t, "unsupported", () => s.call("volume_export", raw), volname);
           const target = nameOf(101, "subvol-101-disk-0", "subvol");
-          const args = { volname: target, size: "1048576", format: "raw+size", allowRename: false };
-          await s.refused(t, "unsupported", () => s.call("volume_import", args), target);
+          for (const format of ["raw+size", "tar+size"]) {
+            const args = { volname: target, size: "1048576", format, allowRename: false };
+            await s.refused(t, "unsupported", () => s.call("volume_import", args), target);
+          }
           t.deepEqual(await s.snapshots(volname), {});
+        },
+      },
+      {
+        title: "have snapshots that keep what was in them, and can be brought back",
+        needs: ["snapshots"],
+        async ask(t, s) {
+          const volname = await s.alloc({ format: "subvol" });
+          await populate(s, volname);
+          const hostname = join(await s.map(volname), "etc", "hostname");
+          await s.snapshot(volname, "s1");
+          await writeFile(hostname, "later");
+          await writeFile(join(await s.map(volname), "new"), "new");
+          await s.snapshot(volname, "s2");
+          await s.refused(t, "exists", () => s.snapshot(volname, "s1"), "s1");
+          t.deepEqual(Object.keys(await s.snapshots(volname)).sort(), ["s1", "s2"]);
+          t.is(await readFile(join(s.place.path(volname, "s1"), "etc", "hostname"), "utf8"), "ct");
+          await s.rollback(volname, "s1");
+          t.is(await readFile(hostname, "utf8"), "ct");
+          t.deepEqual((await readdir(await s.map(volname))).sort(), ["dangling", "etc", "way-out"]);
+          await writeFile(hostname, "after");
+          await s.rollback(volname, "s2");
+          t.is(await readFile(hostname, "utf8"), "later");
+          await s.rollback(volname, "s1");
+          t.is(await readFile(hostname, "utf8"), "ct", "the snapshot is another one's than the volume");
+          await s.deleteSnapshot(volname, "s1");
+          await s.deleteSnapshot(volname, "s1");
+          t.deepEqual(Object.keys(await s.snapshots(volname)), ["s2"]);
+          t.deepEqual(await s.names(), [volname]);
+        },
+      },
+      {
+        title: "have linked clones of bases and of snapshots, which are volumes of their own",
+        needs: ["snapshots", "linkedClones"],
+        async ask(t, s) {
+          const volname = await s.alloc({ format: "subvol" });
+          await populate(s, volname);
+          await s.snapshot(volname, "s1");
+          await writeFile(join(await s.map(volname), "etc", "hostname"), "later");
+          const ofSnapshot = await s.clone(volname, 101, "s1");
+          await s.refused(t, "absent", () => s.clone(volname, 101, "s9"), "s9");
+          t.is(ofSnapshot, nameOf(101, "subvol-101-disk-0", "subvol"));
+          const template = await s.alloc({ vmid: 102, format: "subvol" });
+          await writeFile(join(await s.map(template), "file"), "template");
+          const base = await s.makeBase(template);
+          const ofBase = await s.clone(base, 103);
+          const hostname = join(await s.map(ofSnapshot), "etc", "hostname");
+          t.is(await readFile(hostname, "utf8"), "ct");
+          await writeFile(hostname, "clone");
+          await writeFile(join(await s.map(ofBase), "file"), "clone");
+          t.is(await readFile(join(s.place.path(volname, "s1"), "etc", "hostname"), "utf8"), "ct");
+          t.is(await readFile(join(await s.map(base), "file"), "utf8"), "template");
+          t.true(await s.free(volname));
+          t.is(await readFile(hostname, "utf8"), "clone");
+        },
+      },
+      {
+        title: "go through streams with all that is in them",
+        async ask(t, s) {
+          const volname = await s.alloc({ format: "subvol" });
+          await populate(s, volname);
+          const root = await s.map(volname);
+          await writeFile(Buffer.concat([Buffer.from(`${root}/`), Buffer.from([0xff, 0x0a, 0x80])]), "bytes");
+          const source = (await s.call("volume_export", { volname })) as { path: string; format: string };
+          t.is(source.format, "subvol");
+          const target = nameOf(101, "subvol-101-disk-0", "subvol");
+          const made = await importTree(s, target, (sink) => exportTree(source.path, sink));
+          t.is(made, target);
+          const copy = await s.map(made);
+          t.deepEqual((await readdir(copy, "buffer")).sort(), (await readdir(root, "buffer")).sort());
+          t.is(await readFile(join(copy, "etc", "deep", "er", ".hidden"), "utf8"), "x");
+          t.is((await stat(copy)).mode, (await stat(root)).mode);
+          await s.refused(t, "exists", () => importTree(s, target, (sink) => exportTree(root, sink)), target);
+          const other = await importTree(s, target, (sink) => exportTree(root, sink), true);
+          t.is(other, nameOf(101, "subvol-101-disk-1", "subvol"));
+        },
+      },
+      {
+        title: "are not there when a stream was cut off, abandoned or leads out of them",
+        async ask(t, s) {
+          const volname = await s.alloc({ format: "subvol" });
+          await populate(s, volname);
+          const whole = await archiveOf(s, await s.map(volname));
+          const before = await s.place.inventory();
+          const target = nameOf(101, "subvol-101-disk-0", "subvol");
+          for (const length of [8, 9, 520, 1544, whole.length - 10_240]) {
+            const cut = whole.subarray(0, length);
+            await s.refused(t, "invalid", () => importTree(s, target, sender(cut)), "");
+            t.deepEqual(await s.place.inventory(), before, `cut off after ${length} bytes`);
+          }
+          const tail = Buffer.concat([whole, Buffer.from("more")]);
+          await s.refused(t, "invalid", () => importTree(s, target, sender(tail)), "");
+          const begun = await s.beginImport(target, 0n, false, "tar+size");
+          t.deepEqual(await s.names(101), []);
+          await s.abandon(begun.token);
+          t.deepEqual(await s.place.inventory(), before);
         },
       },
       {

@@ -231,6 +231,7 @@ export const imports: Topic = {
                 const size = await native().readHeader(fd);
                 const begun = await s.beginImport(disk(0), size);
                 const { kind, path, zeroed } = begun.target;
+                if (kind === "directory") throw new Error("a directory for a block stream");
                 const stream = native().importRaw({ sourceFd: fd, size, target: { kind, path }, zeroed });
                 setTimeout(() => stream.cancel(), 50);
                 try {

@@ -588,6 +588,15 @@ my sub is_capable($class, $storeid, $scfg, $capability) {
     return 1;
 }
 
+# A backup mounts the snapshots of a container's volumes, and PVE mounts those of directories only
+# for its own types. Told that there are none, it suspends the container instead.
+my sub is_for_backup() {
+    for (my $depth = 1; my $package = caller($depth); $depth++) {
+        return 1 if $package eq 'PVE::VZDump::LXC';
+    }
+    return 0;
+}
+
 # Must not die: what cannot be answered is not there.
 sub volume_has_feature(
     $class, $scfg, $feature, $storeid, $volname,
@@ -603,6 +612,7 @@ sub volume_has_feature(
         if !PVE::Storage::Custom::Blockio::Volname::has_feature(
             $entry->{features}, $feature, $volume, $snapname,
         );
+    return if $feature eq 'snapshot' && $volume->{format} eq 'subvol' && is_for_backup();
     if ($feature eq 'clone' && $opts && $opts->{valid_target_formats}) {
         my $made = $entry->{cloneFormat} // $volume->{format};
         return if !grep { $_ eq $made } $opts->{valid_target_formats}->@*;
@@ -670,12 +680,10 @@ sub rename_volume($class, $scfg, $storeid, $volname, $target_vmid, $target_name 
 # Export and import
 #
 
-my sub stream_kind($class, $direction, $volname, $format) {
-    my $entry = entry($class);
+my sub has_stream($class, $direction, $volname, $format) {
     my $volume = image_or_die($class, $volname);
-    my $formats = $entry->{"${direction}Formats"}->{ $volume->{format} } // [];
-    return '' if !grep { $_ eq $format } $formats->@*;
-    return $entry->{streams}->{$format};
+    my $formats = entry($class)->{"${direction}Formats"}->{ $volume->{format} } // [];
+    return grep { $_ eq $format } $formats->@*;
 }
 
 my sub stream_job($class, $scfg, $storeid, $volname) {
@@ -686,15 +694,12 @@ sub volume_export(
     $class, $scfg, $storeid, $fh, $volname, $format,
     $snapshot = undef, $base_snapshot = undef, $with_snapshots = undef, @
 ) {
-    my $kind =
-        delegated($class, $volname)
-        ? 'directory'
-        : stream_kind($class, 'export', $volname, $format);
     return $class->SUPER::volume_export(
         $scfg, $storeid, $fh, $volname, $format, $snapshot, $base_snapshot, $with_snapshots,
-    ) if $kind eq 'directory';
+    ) if delegated($class, $volname);
 
-    die "cannot export '$volname' in format '$format'\n" if $kind ne 'service';
+    die "cannot export '$volname' in format '$format'\n"
+        if !has_stream($class, 'export', $volname, $format);
     die "cannot export '$volname' together with its snapshots or as a difference\n"
         if $with_snapshots || defined($base_snapshot);
     my $job = stream_job($class, $scfg, $storeid, $volname);
@@ -711,31 +716,25 @@ sub volume_export_formats(
     ) if delegated($class, $volname);
     return () if $with_snapshots || defined($base_snapshot);
 
-    my $entry = entry($class);
-    my @formats = ($entry->{exportFormats}->{ image_or_die($class, $volname)->{format} } // [])->@*;
-    # PVE's directory code has no access to snapshots
-    return grep { !defined($snapshot) || $entry->{streams}->{$_} eq 'service' } @formats;
+    return (entry($class)->{exportFormats}->{ image_or_die($class, $volname)->{format} } // [])->@*;
 }
 
 sub volume_import(
     $class, $scfg, $storeid, $fh, $volname, $format,
     $snapshot = undef, $base_snapshot = undef, $with_snapshots = undef, $allow_rename = undef, @
 ) {
-    my $kind =
-        delegated($class, $volname)
-        ? 'directory'
-        : stream_kind($class, 'import', $volname, $format);
     return $class->SUPER::volume_import(
         $scfg, $storeid, $fh, $volname, $format,
         $snapshot, $base_snapshot, $with_snapshots, $allow_rename,
-    ) if $kind eq 'directory';
+    ) if delegated($class, $volname);
 
-    die "cannot import '$volname' in format '$format'\n" if $kind ne 'service';
+    die "cannot import '$volname' in format '$format'\n"
+        if !has_stream($class, 'import', $volname, $format);
     die "cannot import '$volname' together with its snapshots or as a difference\n"
         if $with_snapshots || defined($base_snapshot);
     my $job = stream_job($class, $scfg, $storeid, $volname);
     my $volid =
-        PVE::Storage::Custom::Blockio::Stream::import_volume($job, $fh, $allow_rename);
+        PVE::Storage::Custom::Blockio::Stream::import_volume($job, $fh, $format, $allow_rename);
     my ($imported) = $volid =~ /\A\Q$storeid\E:(.+)\z/ or refuse_invalid('volume ID');
     my $vmid = image_or_die($class, $volname)->{vmid};
     my ($new_volname) = made_volname($class, { volname => $imported }, $vmid);

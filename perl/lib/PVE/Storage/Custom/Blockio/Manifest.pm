@@ -126,7 +126,7 @@ my sub check_streams($entry) {
             die "'$key' holds something else than lists\n" if ref($list) ne 'ARRAY';
             for my $format ($list->@*) {
                 die "stream format '$format' has no implementation\n"
-                    if ($entry->{streams}->{$format} // '') !~ /\A(?:service|directory)\z/;
+                    if ($entry->{streams}->{$format} // '') ne 'service';
             }
         }
     }

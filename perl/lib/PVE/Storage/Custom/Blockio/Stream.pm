@@ -54,8 +54,11 @@ sub export_volume($job, $fh, $snapname) {
     return;
 }
 
-sub import_volume($job, $fh, $allow_rename) {
+sub import_volume($job, $fh, $format, $allow_rename) {
     my @arguments = ('import', clean_argument("$job->{storeid}:$job->{volname}"));
+    # sizes follow a plus sign, which no name may have
+    my ($clean_format) = $format =~ m{\A([a-z0-9]+\+size)\z} or die "invalid stream format\n";
+    push @arguments, '--format', $clean_format;
     push @arguments, '--allow-rename' if $allow_rename;
 
     my $volid;
@@ -94,9 +97,9 @@ A C<$job> is a hash of C<storeid>, C<scfg> and C<volname>.
 
 Writes the stream of the volume, or of one of its snapshots, with its header.
 
-=item import_volume($job, $fh, $allow_rename)
+=item import_volume($job, $fh, $format, $allow_rename)
 
-Makes the volume from the stream and returns the volume ID that it got, unverified.
+Makes the volume from the stream, C<raw+size> or C<tar+size>, and returns the volume ID that it got, unverified.
 
 =back
 
