@@ -62,11 +62,17 @@ dist/manifest.json: build/.tsc $(BUNDLE_TOOLS)
 	@echo "build: bundle and manifest"
 	@npm run --silent bundle
 
-test: setup build
+# The disks behind the lab's iSCSI target.
+build/lab-disk: $(RUST_FILES) | setup-build
+	@echo "build: the lab's disk"
+	@cargo build --quiet --release --locked --package lab-disk
+	@mkdir -p build && cp target/release/lab-disk $@
+
+test: setup build build/lab-disk
 	@node tools/run-tests/main.mjs
 
-lab: setup-build build
-	@ONLY="lab-selftest lab" node tools/run-tests/main.mjs
+lab: setup-build build build/lab-disk
+	@ONLY="lab-selftest lab lab-connect" node tools/run-tests/main.mjs
 
 demo: setup-build setup-run build
 	@tools/demo.sh

@@ -31,6 +31,7 @@ seconds=$SECONDS
 fails 'or within the time that is left' '^(timeout|unreachable): ' attach t-0 3
 true_that 'which is short' $((SECONDS - seconds)) -lt "$(scaled 10)"
 PORTALS=()
+ok 'what it left is cleared away' until_true "$(scaled 30)" nothing_is_left
 connectors_stop
 nothing_left 'nothing is left'
 finish

@@ -14,7 +14,7 @@ clock_frequency() { # prints the kernel parameter
     awk -F: '/^cpu MHz/ { printf "tsc_early_khz=%d", $2 * 1000; exit }' /proc/cpuinfo
 }
 
-qemu_start() { # MEMORY: sets VM
+qemu_start() { # MEMORY CABLE: sets VM
     local cpus number qemu clock=
     cpus=$(nproc)
     qemu=(qemu-system-x86_64 -name lab -nodefaults -no-user-config -no-reboot -display none -monitor none
@@ -29,9 +29,11 @@ qemu_start() { # MEMORY: sets VM
     qemu+=(-kernel "$IMAGE/vmlinux" -initrd "$IMAGE/initramfs"
         -append "console=ttyS0 quiet panic=-1 mitigations=off nokaslr audit=0 no_timer_check random.trust_cpu=on nvme_core.multipath=Y $clock"
         -device virtio-rng-pci
-        # Read-only, with an overlay that is removed as soon as it is open.
-        -drive "file=$IMAGE/rootfs.ext4,format=raw,if=none,id=root,snapshot=on,cache=unsafe"
+        # Read-only, with an overlay that is removed as soon as it is open. User-mode Linux, which may run beside this, locks
+        # the image as a whole, also when it only reads.
+        -drive "file=$IMAGE/rootfs.ext4,file.locking=off,format=raw,if=none,id=root,snapshot=on,cache=unsafe"
         -device "virtio-blk-pci,drive=root" -serial "file:$RUN/console")
+    [ -z "$2" ] || qemu+=(-netdev "dgram,id=cable,local.type=fd,local.str=$2" -device "virtio-net-pci,netdev=cable,mac=$(cable_mac)")
     for number in "${!SHARE_TAGS[@]}"; do
         qemu+=(-fsdev "local,id=fs$number,path=${SHARE_FOLDERS[number]},security_model=none,multidevs=remap${SHARE_READONLY[number]:+,readonly=on}"
             -device "virtio-9p-pci,fsdev=fs$number,mount_tag=${SHARE_TAGS[number]}")

@@ -27,3 +27,6 @@ accelerator() { # prints kvm or tcg, which is emulation
         printf tcg
     fi
 }
+
+# By it, the VM finds the port that the cable is in.
+cable_mac() { echo "02:6c:69:6e:6b:$(printf %02x $((RANDOM % 256)))"; }

@@ -30,9 +30,12 @@ iscsi_of() { # VOLUME [LUN] [TARGET]: the connection; TARGET-N is LUN N of TARGE
         "$(lab-san wwid "$1")" "${portals[0]}" "$(printf ',"%s"' "${portals[@]:1}" | sed 's/^,""$//')" "${CHAP:+,\"chap\":$CHAP}"
 }
 
-nvme_of() { # VOLUME
-    printf '{"kind":"nvme-tcp","nqn":"%s","nguid":"uuid.%s","portals":["%s","%s"]}' "$(nqn_of "${1%-*}")" \
-        "$(lab-san uuid "$1")" "$(lab-san address a):4420" "$(lab-san address b):4420"
+nvme_of() { # VOLUME: the connection; SUBSYSTEM-N is a namespace of SUBSYSTEM
+    local portals=("${PORTALS[@]}") quoted
+    [ ${#portals[@]} -gt 0 ] || portals=("$(lab-san address a):4420" "$(lab-san address b):4420")
+    printf -v quoted ',"%s"' "${portals[@]}"
+    printf '{"kind":"nvme-tcp","nqn":"%s","nguid":"uuid.%s","portals":[%s]}' "$(nqn_of "${1%-*}")" \
+        "$(lab-san uuid "$1")" "${quoted#,}"
 }
 
 connector() { # VERB CONNECTION LINK [LIMIT] [SIZE]
@@ -43,3 +46,6 @@ connector() { # VERB CONNECTION LINK [LIMIT] [SIZE]
 attach() { connector attach "$(iscsi_of "$1")" "$(link_of "$1")" "${2:-60}"; } # VOLUME [LIMIT]
 detach() { connector detach "$(iscsi_of "$1")" "$(link_of "$1")" "${2:-60}"; } # VOLUME [LIMIT]
 grown() { connector refresh "$(iscsi_of "$1")" "$(link_of "$1")" 60 $(($2 << 20)); } # VOLUME MIB
+nvme_attach() { connector attach "$(nvme_of "$1")" "$(link_of "$1")" "${2:-60}"; } # VOLUME [LIMIT]
+nvme_detach() { connector detach "$(nvme_of "$1")" "$(link_of "$1")" "${2:-60}"; } # VOLUME [LIMIT]
+nvme_grown() { connector refresh "$(nvme_of "$1")" "$(link_of "$1")" 60 $(($2 << 20)); } # VOLUME MIB

@@ -2,6 +2,15 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 # NVMe/TCP with native multipath: one disk for each namespace. Files that use it say `# needs: nvme`.
 
+# Ends the file where the kernel cannot do it.
+nvme_needed() {
+    # Not loaded: that is the connector's task.
+    modprobe --dry-run -a nvme-tcp nvmet-tcp 2>/dev/null && return
+    skip 'NVMe/TCP' "kernel $(uname -r) has no module nvme-tcp or nvmet-tcp"
+    finish
+    exit
+}
+
 nqn_of() { echo "nqn.2020-01.org.example:$1"; } # SUBSYSTEM
 
 nvme_target() { # SUBSYSTEM COUNT [SIZE]: volumes SUBSYSTEM-0, SUBSYSTEM-1, ... as its namespaces 1, 2, ...
@@ -23,6 +32,15 @@ nvme_connect() { # SUBSYSTEM: over both fabrics
 }
 
 nvme_disconnect() { nvme disconnect -n "$(nqn_of "$1")"; } # SUBSYSTEM
+
+# Another volume takes the number of a namespace, without the array asking anybody.
+nvme_replace() { # SUBSYSTEM NUMBER VOLUME
+    local namespace
+    namespace=/sys/kernel/config/nvmet/subsystems/$(nqn_of "$1")/namespaces/$2
+    echo 0 >"$namespace/enable" && lab-san volume "$3" 64M &&
+        echo -n "/var/lib/lab-san/$3" >"$namespace/device_path" && lab-san uuid "$3" >"$namespace/device_uuid" &&
+        echo 1 >"$namespace/enable"
+}
 
 controllers() { # STATE COUNT: as many controllers are in that state (live, connecting, ...)
     local file state count=0

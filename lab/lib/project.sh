@@ -5,7 +5,12 @@
 
 export PVE_BLOCKIO_SOCKET=/run/pve-blockio/bridge.sock
 export PVE_BLOCKIO_MANIFEST=$project/dist/manifest.json
-export PVE_BLOCKIO_CLI=$project/bin/pve-blockio
+export PVE_BLOCKIO_CLI=/run/lab/pve-blockio
+# The plugin lets it look for Node where the system has it; a lent one is elsewhere.
+mkdir -p /run/lab
+# shellcheck disable=SC2016 # of that script
+printf '#!/bin/sh\nPATH=%s:$PATH exec %s "$@"\n' "$(dirname "$(readlink -f "$(command -v node)")")" "$project/bin/pve-blockio" \
+    >"$PVE_BLOCKIO_CLI" && chmod 755 "$PVE_BLOCKIO_CLI"
 export STOREID=lab SCFG='{}'
 SERVICE_LOG=${LOG%.log}.service.log
 SERVICE_PID=/run/lab/service.pid # a file: assertions run their commands in a shell of their own

@@ -16,10 +16,14 @@ LOG=${LOG:-/tmp/commands.log} # what each assertion ran and got
 . "$lib/load.sh"
 . "$lib/project.sh"
 . "$lib/connectors.sh"
+. "$lib/joviandss.sh"
+. "$lib/volumes.sh"
+. "$lib/peer.sh"
 
 finish() { # the last line of each file
     service_stop
     connectors_stop
+    jovian_stop
     done_testing
     [ "$FAILED" = 0 ]
 }

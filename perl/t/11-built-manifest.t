@@ -21,7 +21,11 @@ plan(skip_all => 'dist/manifest.json is not built') if !-e $manifest;
 require PVE::Storage;
 $ENV{PVE_BLOCKIO_MANIFEST} = $manifest;
 my $class = 'PVE::Storage::Custom::BlockioPlugin';
-my $classes = { blockio => $class, storpool => 'PVE::Storage::Custom::StorpoolPlugin' };
+my $classes = {
+    blockio => $class,
+    joviandss => 'PVE::Storage::Custom::JoviandssPlugin',
+    storpool => 'PVE::Storage::Custom::StorpoolPlugin',
+};
 for my $type (sort keys $classes->%*) {
     my @warnings = warnings_of(sub { PVE::Storage::load_plugin($classes->{$type}) });
     is_deeply(\@warnings, [], "$type loads without a warning");

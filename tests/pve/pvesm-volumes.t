@@ -14,6 +14,13 @@ ok 'add a stock directory storage' add_plain
 fails 'adding the same ID again is refused' 'already defined' add_subject
 if [ -n "$CAN_FILES" ]; then
     fails 'a relative path is refused' 'path' on1 pvesm add "$TYPE" other --path relative/path --content images
+elif [ "$SUBJECT" = joviandss ]; then
+    fails 'the targets of another storage are refused' 'also that of storage' on1 pvesm add "$TYPE" other "${PLACE[@]}" --content images
+    fails 'what is not there is refused' 'absent' \
+        on1 pvesm add "$TYPE" other "${PLACE[@]}" --target_prefix iqn.2026-01.other: --pool_name absent --content images
+    unlike 'the password is not in the configuration' "$(on1 cat /etc/pve/storage.cfg)" 'secret-of-jdss'
+    like 'but in a file' "$(on1 cat /etc/pve/priv/storage/joviandss/sub.pw)" '^user_password secret-of-jdss$'
+    is 'which the failed attempts have not left' "$(on1 ls /etc/pve/priv/storage/joviandss)" sub.pw
 else
     fails 'a directory is refused' 'unexpected property' on1 pvesm add "$TYPE" other "${PLACE[@]}" --path "$STORE/sub"
     fails 'what is not there is refused' 'absent' on1 pvesm add "$TYPE" other --template absent --content images
@@ -53,12 +60,14 @@ first=$(volid "sub:100/vm-100-disk-0.$FMT")
 like 'says which' "$OUT" "successfully created '$first'"
 ok 'alloc by name, size in KiB' on1 pvesm alloc sub 100 vm-100-disk-7.raw 1234
 named=$(volid sub:100/vm-100-disk-7.raw)
-is 'the size is exact' "$(size_of "$named")" $((1234 * 1024))
+is 'the size is exact' "$(size_of "$named")" "$(rounded $((1234 * 1024)))"
 fails 'the same name again is refused' 'exist' on1 pvesm alloc sub 100 vm-100-disk-7.raw 1234
-is 'and the volume is untouched' "$(size_of "$named")" $((1234 * 1024))
+is 'and the volume is untouched' "$(size_of "$named")" "$(rounded $((1234 * 1024)))"
 ok 'alloc for another guest' on1 pvesm alloc sub 101 '' 10M
 ok 'a name of another kind' on1 pvesm alloc sub 100 vm-100-state-s1.raw 1M
-for bad in '../vm-100-disk-1.raw' 'vm-100-disk 1.raw' '/etc/vm-100-disk-1.raw' 'vm-100-disk-1.vmdk.exe'; do
+more=(vm-100-disk-1.vmdk.exe)
+[ "$SUBJECT" != joviandss ] || more=() # there it is a name like another
+for bad in '../vm-100-disk-1.raw' 'vm-100-disk 1.raw' '/etc/vm-100-disk-1.raw' "${more[@]}"; do
     fails "alloc of '$bad' is refused" . on1 pvesm alloc sub 100 "$bad" 1M
 done
 is 'all are listed, in numbers' "$(plain "$(listed sub)" | tr ' ' '\n' | sort | paste -sd' ')" \
@@ -77,8 +86,12 @@ else
     true_that 'there is no device of a volume that is not active' ! -e "$path"
     ok 'it is a block device while it is active' with_volume pve1 "$named" test -b {}
     true_that 'and not afterwards' ! -e "$path"
-    is 'path by the name alone' "$(on1 pvesm path sub:vm-100-disk-7)" "$path"
-    fails 'the name alone, without the volume' 'not exist|absent|no volume' on1 pvesm path sub:vm-100-disk-9
+    if [ "$SUBJECT" = storpool ]; then
+        is 'path by the name alone' "$(on1 pvesm path sub:vm-100-disk-7)" "$path"
+        fails 'the name alone, without the volume' 'not exist|absent|no volume' on1 pvesm path sub:vm-100-disk-9
+    else
+        is 'path without the volume' "$(on1 pvesm path sub:vm-100-disk-9)" "${path%/*}/vm-100-disk-9"
+    fi
 fi
 fails 'path of nonsense is refused' . on1 pvesm path 'sub:100/../../etc/passwd'
 

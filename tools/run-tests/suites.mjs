@@ -97,5 +97,19 @@ export function allSuites() {
       onlyFailuresCount: true,
     },
     { name: "lab", tier: 3, command: ["lab/test"], read: fromLastLine },
+    {
+      name: "lab-connect",
+      tier: 3,
+      // User-mode Linux panics when the Node of a newer release starts a program.
+      command: [
+        "env",
+        "LAB_TESTS=lab/connect",
+        "LAB_RESULTS=build/lab-connect",
+        "lab/test",
+        "--release",
+        "bookworm",
+      ],
+      read: fromLastLine,
+    },
   ];
 }

@@ -9,14 +9,13 @@
 )]
 
 mod common;
+#[path = "common/damage.rs"]
+mod damage;
 #[path = "common/tree.rs"]
 mod tree;
 
 use std::collections::HashMap;
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
 use blockio::device::{
@@ -24,7 +23,7 @@ use blockio::device::{
     paths_at, paths_of, rescan, scan, sessions, wait_paths,
 };
 use blockio::stream::Cancel;
-use common::TempDir;
+use damage::{apply, damage, quick_dir};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use tree::{Tree, at, wwid};
@@ -36,50 +35,6 @@ const NQN: &str = "nqn.2025-06.example:vm-100";
 const NGUID: &str = "0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9";
 const OTHER: &str = "0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8fa";
 const WWPN: &str = "0x500a09c0ffe1aa01";
-
-#[derive(Clone, Debug)]
-enum Damage {
-    Remove,
-    Cut(usize),
-    Bytes(Vec<u8>),
-    Directory,
-    LinkLoop,
-    Dangling,
-    /// The entry becomes a link to another one, or a copy of it.
-    Other(Index),
-    Rename(Vec<u8>),
-    Pipe,
-    Add(Vec<u8>),
-}
-
-fn damage() -> impl Strategy<Value = Damage> {
-    let bytes = || prop::collection::vec(any::<u8>(), 0..40);
-    let name = prop::collection::vec(any::<u8>().prop_filter("", |b| !b"/\0".contains(b)), 1..20);
-    let numbers = "[0-9:.+-]{0,24}".prop_map(String::into_bytes);
-    prop_oneof![
-        Just(Damage::Remove),
-        (0_usize..20).prop_map(Damage::Cut),
-        bytes().prop_map(Damage::Bytes),
-        numbers.prop_map(Damage::Bytes),
-        Just(Damage::Directory),
-        Just(Damage::LinkLoop),
-        Just(Damage::Dangling),
-        any::<Index>().prop_map(Damage::Other),
-        name.clone().prop_map(Damage::Rename),
-        Just(Damage::Pipe),
-        name.prop_map(Damage::Add),
-    ]
-}
-
-/// In memory, where there is such a place: a tree has hundreds of files.
-fn quick_dir() -> TempDir {
-    let memory = Path::new("/dev/shm");
-    if memory.is_dir() {
-        TempDir::below(memory)
-    } else {
-        TempDir::new()
-    }
-}
 
 fn whole(dir: &Path) -> Tree {
     let tree = Tree::new(dir);
@@ -97,90 +52,6 @@ fn whole(dir: &Path) -> Tree {
     tree.write("proc/swaps", "Filename\n/dev/sda partition 1 0 -2\n");
     tree.write("sys/block/loop0/loop/backing_file", "/dev/sda\n");
     tree
-}
-
-/// Everything below, without following links.
-fn entries(dir: &Path, found: &mut Vec<PathBuf>) {
-    let Ok(names) = std::fs::read_dir(dir) else {
-        return;
-    };
-    let mut names: Vec<_> = names.map(|entry| entry.unwrap().path()).collect();
-    names.sort();
-    for path in names {
-        found.push(path.clone());
-        if path.symlink_metadata().is_ok_and(|meta| meta.is_dir()) {
-            entries(&path, found);
-        }
-    }
-}
-
-fn remove(path: &Path) {
-    let is_dir = path.symlink_metadata().is_ok_and(|meta| meta.is_dir());
-    let _ = if is_dir {
-        std::fs::remove_dir_all(path)
-    } else {
-        std::fs::remove_file(path)
-    };
-}
-
-/// What cannot be done to an entry is left out.
-fn apply(root: &Path, place: Index, damage: &Damage) {
-    let mut all = Vec::new();
-    entries(root, &mut all);
-    if all.is_empty() {
-        return;
-    }
-    let path = place.get(&all);
-    match damage {
-        Damage::Remove => remove(path),
-        Damage::Cut(length) => {
-            // Not of a pipe: that would wait for its other end.
-            if path.symlink_metadata().is_ok_and(|meta| meta.is_file()) {
-                let content = std::fs::read(path).unwrap();
-                let _ = std::fs::write(path, &content[..content.len().min(*length)]);
-            }
-        }
-        Damage::Bytes(bytes) => {
-            if path.symlink_metadata().is_ok_and(|meta| meta.is_file()) {
-                let _ = std::fs::write(path, bytes);
-            }
-        }
-        Damage::Directory => {
-            remove(path);
-            let _ = std::fs::create_dir(path);
-        }
-        Damage::LinkLoop => {
-            remove(path);
-            let _ = symlink(path, path);
-        }
-        Damage::Dangling => {
-            remove(path);
-            let _ = symlink("../nowhere", path);
-        }
-        Damage::Other(other) => {
-            let other = other.get(&all);
-            if !path.starts_with(other) && !other.starts_with(path) {
-                remove(path);
-                let _ = symlink(other, path);
-            }
-        }
-        Damage::Rename(name) => {
-            let _ = std::fs::rename(path, path.with_file_name(OsStr::from_bytes(name)));
-        }
-        Damage::Pipe => {
-            remove(path);
-            let _ = rustix::fs::mknodat(
-                rustix::fs::CWD,
-                path,
-                rustix::fs::FileType::Fifo,
-                rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR,
-                0,
-            );
-        }
-        Damage::Add(name) => {
-            let _ = std::fs::create_dir(path.join(OsStr::from_bytes(name)));
-        }
-    }
 }
 
 /// The name of the disk at each address.
@@ -255,8 +126,7 @@ proptest! {
         let tree = whole(dir.dir());
         let truth = truth();
         for (place, damage) in &all {
-            // Links to other devices and invented names make another tree, not a damaged one.
-            if !matches!(damage, Damage::Other(_) | Damage::Rename(_) | Damage::Add(_)) {
+            if !damage.makes_another_tree() {
                 apply(dir.dir(), *place, damage);
             }
         }

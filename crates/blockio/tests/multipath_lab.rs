@@ -262,7 +262,7 @@ fn users_are_named() {
     refused("process");
     drop(file);
     shell(&format!("mkfs.ext4 -q -F {node} && mount {node} /mnt"));
-    refused("mounted at /mnt");
+    refused("mounted on /mnt");
     shell("umount /mnt");
     shell(&format!(
         "wipefs -qa {node} && pvcreate -q {node} && vgcreate -q labvg {node} && lvcreate -qy -L 8M -n data labvg"

@@ -30,6 +30,7 @@ fabric() { # a|b up|down|mute
     [ -n "${array_address[$1]:-}" ] || fail "no such fabric: $1"
     case $2 in
         up)
+            fabric_up
             ip -n storage route del blackhole "${node_address[$1]}/32" 2>/dev/null || :
             ip -n storage link set "array-$1" up
             ;;
@@ -61,4 +62,21 @@ fabric_down() {
     systemctl stop 'lab-san-silent-*.service'
     for f in "${fabrics[@]}"; do [ ! -e "/sys/class/net/san-$f" ] || ip link del "san-$f"; done
     [ ! -e /run/netns/storage ] || ip netns del storage
+}
+
+# The cable to a second node. There, both of the array's addresses are behind it.
+cable() { # array|node
+    local port from=10.77.3.1 to=10.77.3.2 f
+    port=$(ip -o link | sed -nE 's/^[0-9]+: ([^:]+): .* link\/ether 02:6c:69:6e:6b:.*/\1/p')
+    [ -n "$port" ] || fail "this machine has no cable: start it with --cable"
+    if [ "$1" = array ]; then
+        fabric_up
+        ip link set "$port" netns storage
+        ip -n storage addr add "$to/24" dev "$port"
+        ip -n storage link set "$port" up
+    else
+        ip addr add "$from/24" dev "$port"
+        ip link set "$port" up
+        for f in "${fabrics[@]}"; do ip route add "${array_address[$f]}/32" via "$to"; done
+    fi
 }

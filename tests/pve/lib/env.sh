@@ -53,7 +53,7 @@ at_exit() {
     local rc=$?
     trap - EXIT
     $PVE_ENV wipe >>"$LOG" 2>&1
-    [ "$SUBJECT" != storpool ] || sp_stop
+    [ -z "$SIM" ] || sim_stop
     umount "$STORE/sub" 2>/dev/null
     if [ -n "${PVE_TEST_KEEP:-}" ]; then
         printf '# kept: %s\n' "$T"
@@ -67,7 +67,7 @@ trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
 finish() { # the last assertions and the plan
-    [ "$SUBJECT" != storpool ] || sp_sound
+    [ -z "$SIM" ] || sim_sound
     if [ -n "$OURS" ]; then
         is 'no Perl warning in any output' "$(grep -E "$NOISE" "$LOG" | sort | uniq -c | sort -rn | head -n 10)" ''
     fi

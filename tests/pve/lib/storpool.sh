@@ -6,7 +6,7 @@ SP_DEVICES=/dev/storpool-byid
 SP_PID=
 declare -A SP_CLIENT=([pve1]=11 [pve2]=12)
 
-sp_start() { # its files lie where the file system can share blocks
+sim_start() { # its files lie where the file system can share blocks
     local node i
     if [ -e "$SP_DEVICES" ] && [ -n "$(ls "$SP_DEVICES")" ]; then
         skip_all "$SP_DEVICES is not empty: this machine is a StorPool client itself"
@@ -29,7 +29,7 @@ sp_start() { # its files lie where the file system can share blocks
     mount --bind "$STORE/devices/pve1/storpool-byid" "$SP_DEVICES" # what the test itself sees
 }
 
-sp_join() { # NODE
+sim_join() { # NODE
     local address=${SP_URL#*://}
     address=${address%/}
     # the nodes are one cluster: its name is in the tags
@@ -41,28 +41,10 @@ SP_AUTH_TOKEN=secret
 [$1]
 SP_OURID=${SP_CLIENT[$1]}
 C
-    # PVE unmounts with -d, which takes a loop device away but not what a real client has
-    on "$1" sh -c 'mv /usr/bin/umount /usr/bin/umount.real && cat >/usr/bin/umount && chmod 755 /usr/bin/umount' <<'C'
-#!/bin/sh
-for last; do :; done
-device=$(findmnt -n -o SOURCE --mountpoint "$last" | tail -n 1)
-for link in /dev/storpool-byid/*; do
-    [ -n "$device" ] && [ "$(readlink -f "$link")" = "$device" ] || continue
-    for arg; do
-        shift
-        [ "$arg" = -d ] || set -- "$@" "$arg"
-    done
-    break
-done
-exec umount.real "$@"
-C
-    # PVE's QEMU writes a memory image into any file; what stands in for it truncates the file, which no device allows
-    on "$1" sh -c 'f=/usr/share/perl5/PVE/QMPClient.pm
-        ! grep -q "file:\$args->{statefile}" "$f" ||
-            sed -i "s/\"file:\$args->{statefile}\"/(-b \$args->{statefile} ? \"exec:cat >\" : \"file:\") . \$args->{statefile}/" "$f"'
+    loops_join "$1" '/dev/storpool-byid/*'
 }
 
-sp_stop() { # with its loop devices, without which its file system cannot be unmounted
+sim_stop() { # with its loop devices, without which its file system cannot be unmounted
     local i
     [ -z "${SP_URL:-}" ] || [ -z "${PVE_TEST_KEEP:-}" ] || sp_ask journal >"$T/sim.journal"
     umount "$SP_DEVICES" 2>/dev/null # the empty directory stays: to remove it would unmount what other tests have there
@@ -74,27 +56,20 @@ sp_stop() { # with its loop devices, without which its file system cannot be unm
 
 sp_ask() { curl -s --max-time 20 "${@:2}" "${SP_URL%/}/sim/$1"; } # REQUEST [CURL_OPTION...]
 
-sp_objects() { # what there is in the cluster, in words
+sim_objects() { # what there is in the cluster, in words
     sp_ask state | jq -r '.objects[] | select(.deleted | not) |
         [.kind, .globalId, (.tags | to_entries | map(select(.key != "pve-blockio-request") | "\(.key)=\(.value)") | .[])] | join(" ")' | sort
 }
 
 sp_holders() { sp_ask state | jq -r '.attachments[].client' | sort -u | paste -sd' '; } # clients that have anything attached
 
-sp_kib() { # VOLID: what its file takes
+sim_kib() { # VOLID: what its file takes
     local gid=${1##*-sp-}
     du -k "$STORE/sub/data/storpool-$(sp_ask state | jq --arg gid "${gid%.raw}" '.objects[] | select(.globalId == $gid) | .id').raw" |
         cut -f1
 }
 
-sp_sound() { is 'no rule of the cluster was broken' "$(sp_ask check)" '[]'; }
+sim_sound() { is 'no rule of the cluster was broken' "$(sp_ask check)" '[]'; }
 
 # Volume IDs as they would be without the global ids.
-sp_plain() { sed -E 's/snap-([0-9]+)-state-/vm-\1-state-/g; s/-sp-[a-z0-9]+\.[a-z0-9]+\.[a-z0-9]+\.raw/.raw/g; s!:((vm|base)-([0-9]+)-)!:\3/\1!g'; }
-
-sp_find() { # VOLID: those in a list that would be called so
-    local v
-    while read -r v; do
-        [ "$(sp_plain <<<"$v")" != "$1" ] || echo "$v"
-    done
-}
+sim_plain() { sed -E 's/snap-([0-9]+)-state-/vm-\1-state-/g; s/-sp-[a-z0-9]+\.[a-z0-9]+\.[a-z0-9]+\.raw/.raw/g; s!:((vm|base)-([0-9]+)-)!:\3/\1!g'; }

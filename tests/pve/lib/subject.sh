@@ -1,11 +1,12 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: AGPL-3.0-or-later
-# The storage type under test. SUBJECT is `blockio`, `storpool` (on the simulator, see storpool.sh), or a stock type that
-# proves the tests themselves: `dir` (with qcow2) and `btrfs`. CAN_* say what the subject promises; a test that needs more
-# is skipped with the reason.
+# The storage type under test. SUBJECT is `blockio`, `joviandss` or `storpool` (on their simulators, see the files of these
+# names), or a stock type that proves the tests themselves: `dir` (with qcow2) and `btrfs`. CAN_* say what the subject
+# promises; a test that needs more is skipped with the reason.
 
 SUBJECT=${SUBJECT:-blockio}
 TYPE=$SUBJECT
+SIM=  # set for types on a simulated array: sim_* are its functions
 OURS= # set for the types of this project: they need the service
 PLACE=(--path "$STORE/sub") # options that say where the storage is
 CONTENT=images,rootdir,iso,vztmpl,backup,snippets,import # what the stock storage has
@@ -16,6 +17,7 @@ SUB_CONTENT=$CONTENT
 CAN_VM_SNAP=1 CAN_RAW_SNAP= CAN_LINKED=1 CAN_CHAIN= CAN_CT_LINKED= CAN_SUBVOL=1 CAN_SNAP_EXPORT= CAN_NAMES=1 CAN_FILES=1
 CAN_SUBVOL_SNAP= # sub-volumes too, by this project's own way
 FMT=raw
+UNIT=1 # sizes are rounded up to a multiple of so many bytes
 CT_SIZE=0 # of a container's second volume: a sub-volume where there are any
 case $SUBJECT in
 dir) FS=${SUBJECT_FS:-host} FMT=qcow2 CAN_CHAIN=1 ;;
@@ -28,8 +30,16 @@ blockio)
     *) CAN_VM_SNAP='' CAN_LINKED='' ;;
     esac
     ;;
+joviandss)
+    OURS=1 SIM=1
+    FS=${SUBJECT_FS:-xfs} # below the simulator
+    CAN_RAW_SNAP=1 CAN_CHAIN=1 CAN_CT_LINKED=1 CAN_SNAP_EXPORT=1 CAN_SUBVOL= CAN_NAMES= CAN_FILES=
+    UNIT=16384 CT_SIZE=0.125 PLACE=()
+    SUB_CONTENT=images,rootdir
+    . "$here/lib/joviandss.sh"
+    ;;
 storpool)
-    OURS=1
+    OURS=1 SIM=1
     FS=${SUBJECT_FS:-xfs} # below the simulator
     CAN_RAW_SNAP=1 CAN_CT_LINKED=1 CAN_SNAP_EXPORT=1 CAN_SUBVOL= CAN_NAMES= CAN_FILES=
     CT_SIZE=0.125 PLACE=(--template nvme)
@@ -40,7 +50,9 @@ storpool)
 esac
 
 # what a defect of ours looks like on stderr
-NOISE='Use of uninitialized|Insecure dependency|Deep recursion|([Bb]lockio|Storpool)[A-Za-z/]*\.pm line|Custom/.*\.pm line'
+NOISE='Use of uninitialized|Insecure dependency|Deep recursion|([Bb]lockio|Joviandss|Storpool)[A-Za-z/]*\.pm line|Custom/.*\.pm line'
+
+rounded() { echo $((($1 + UNIT - 1) / UNIT * UNIT)); } # BYTES: as the subject keeps them
 
 make_store() { # the file system below $STORE/sub
     case $FS in
@@ -90,7 +102,7 @@ blockio_bind() {
         [ -e "$project/$f" ] || skip_all "$f is missing: build the project first"
     done
     PVE_BIND=$STORE:$NODE_BIN
-    [ "$SUBJECT" != storpool ] || sp_start
+    [ -z "$SIM" ] || sim_start
 }
 
 blockio_install() { # NODE...
@@ -98,7 +110,7 @@ blockio_install() { # NODE...
     local n
     for n; do
         blockio_copy "$n" || { fail "install on $n" "$OUT"; finish; exit 1; }
-        [ "$SUBJECT" != storpool ] || run sp_join "$n" || { fail "$n joins the StorPool cluster" "$OUT"; finish; exit 1; }
+        [ -z "$SIM" ] || run sim_join "$n" || { fail "$n reaches the simulated array" "$OUT"; finish; exit 1; }
         service_start "$n" || { fail "service starts on $n" "$(service_log "$n")"; finish; exit 1; }
     done
 }
@@ -114,6 +126,8 @@ tar_to() { tar -C "$T/package" -c . | on "$1" tar -x --no-same-owner --keep-dire
 service_start() { # NODE: waits for its socket, not for the one that a killed service left
     on "$1" sh -c 'mkdir -p /run/pve-blockio /var/log/pve-blockio
         rm -f /run/pve-blockio/bridge.sock
+        iscsi=/usr/local/bin/pve-blockio-test-iscsi
+        [ ! -x $iscsi ] || export PVE_BLOCKIO_ISCSI_PROGRAM=$iscsi
         setsid pve-blockio serve --socket /run/pve-blockio/bridge.sock </dev/null >>/var/log/pve-blockio/log 2>&1 &
         echo $! >/run/pve-blockio/test.pid
         i=0
@@ -137,4 +151,35 @@ service_stop() { # NODE: gone, with its socket
     for ((i = 0; i < 100; i++)); do [ -d "/proc/$pid" ] || break; sleep 0.1; done
     [ ! -d "/proc/$pid" ] || kill -KILL "$pid"
     on "$1" rm -f /run/pve-blockio/bridge.sock
+}
+
+# --- only where disks are loop devices
+
+sim_find() { # VOLID: those in a list that would be called so
+    local v
+    while read -r v; do
+        [ "$(sim_plain <<<"$v")" != "$1" ] || echo "$v"
+    done
+}
+
+loops_join() { # NODE LINKS: PVE's own handling of loop devices there leaves those alone that the links lead to
+    # PVE unmounts with -d, which takes a loop device away but not what a real array's disk is
+    on "$1" sh -c 'mv /usr/bin/umount /usr/bin/umount.real && sed "s#@LINKS@#$1#" >/usr/bin/umount && chmod 755 /usr/bin/umount' - "$2" <<'C'
+#!/bin/sh
+for last; do :; done
+device=$(findmnt -n -o SOURCE --mountpoint "$last" | tail -n 1)
+for link in @LINKS@; do
+    [ -n "$device" ] && [ "$(readlink -f "$link")" = "$device" ] || continue
+    for arg; do
+        shift
+        [ "$arg" = -d ] || set -- "$@" "$arg"
+    done
+    break
+done
+exec umount.real "$@"
+C
+    # PVE's QEMU writes a memory image into any file; what stands in for it truncates the file, which no device allows
+    on "$1" sh -c 'f=/usr/share/perl5/PVE/QMPClient.pm
+        ! grep -q "file:\$args->{statefile}" "$f" ||
+            sed -i "s/\"file:\$args->{statefile}\"/(-b \$args->{statefile} ? \"exec:cat >\" : \"file:\") . \$args->{statefile}/" "$f"'
 }

@@ -8,7 +8,7 @@ path_of() { on1 pvesm path "$1"; }
 # unless somebody uses it already.
 with_volume() { # NODE VOLID COMMAND...
     local node=$1 path word words=()
-    if [ "$SUBJECT" = storpool ]; then
+    if [ -n "$SIM" ]; then
         on "$node" perl -e 'use PVE::Storage;
             $ENV{PATH} = "/usr/sbin:/usr/bin:/sbin:/bin"; # in taint mode only what the plugin says has to be clean
             my ($volid, @command) = map { /^(.*)$/s } @ARGV;
@@ -60,7 +60,7 @@ has_mark() { # VOLID BYTE [OFFSET]; qemu-io reports a pattern that does not matc
 }
 
 kib_of() { # VOLID: what it takes, in KiB
-    if [ "$SUBJECT" = storpool ]; then sp_kib "$1"; else du -k "$(path_of "$1")" | cut -f1; fi
+    if [ -n "$SIM" ]; then sim_kib "$1"; else du -k "$(path_of "$1")" | cut -f1; fi
 }
 
 size_of() { # VOLID: bytes, from the storage's list
@@ -72,7 +72,7 @@ listed() { # STORAGE [OPTION...]: volume IDs in one line
 }
 
 left_over() { # what still lies in the subject, snapshots and temporary files included
-    if [ "$SUBJECT" = storpool ]; then sp_objects; return; fi
+    if [ -n "$SIM" ]; then sim_objects; return; fi
     local but=() # stock types leave empty directories of guests behind
     [ -n "$OURS" ] || but=(! \( -type d -empty \))
     find "$STORE/sub/images" -mindepth 1 "${but[@]}" -printf '%P\n' 2>/dev/null | sort
@@ -87,14 +87,14 @@ disk_of() { # GUEST_CONFIG KEY: volume ID, from the output of `qm config` or `pc
 volid() { # VOLID: what the volume with this name is really called; a name without that ID when there is none
     local found
     [ -z "$CAN_NAMES" ] || { echo "$1"; return; }
-    found=$(on1 pvesm list "${1%%:*}" | awk 'NR > 1 { print $1 }' | sp_find "$1")
+    found=$(on1 pvesm list "${1%%:*}" | awk 'NR > 1 { print $1 }' | sim_find "$1")
     echo "${found:-${1%%:*}:${1#*/}}"
 }
 asked() { # VOLID: how to ask for a volume of this name
     if [ -n "$CAN_NAMES" ]; then echo "$1"; else echo "${1%%:*}:${1#*/}"; fi
 }
 plain() { # TEXT: volume IDs in it as they would be without
-    if [ -n "$CAN_NAMES" ]; then echo "$1"; else sp_plain <<<"$1"; fi
+    if [ -n "$CAN_NAMES" ]; then echo "$1"; else sim_plain <<<"$1"; fi
 }
 
 vm_disk() { disk_of "$(on "${3:-pve1}" qm config "$1")" "$2"; }   # VMID KEY [NODE]

@@ -5,6 +5,7 @@ import { type Answer, json } from "../common/exchange.js";
 import type { BehaviourChange } from "./behaviour.js";
 import { bodyOf } from "./exchange.js";
 import { faultPlanSchema, faultSchema } from "./faults.js";
+import { InitiatorError, wantedSchema } from "./initiators.js";
 import type { JovianSimulator } from "./simulator.js";
 
 const faultsBody = z.strictObject({
@@ -35,7 +36,7 @@ export async function control(
   request: IncomingMessage,
 ): Promise<Answer> {
   try {
-    const [what, argument = ""] = path.split("/");
+    const [what, argument = "", verbOf = ""] = path.split("/").map(decodeURIComponent);
     const body = await bodyOf(request);
     switch (`${verb} ${what}`) {
       case "GET state":
@@ -65,10 +66,21 @@ export async function control(
         setTimeout(() => void simulator.failover({ ...(to ? { to } : {}), afterMs }), answerFirstMs);
         return json(200, { ok: true });
       }
+      case "POST initiators": {
+        const initiator = simulator.initiator(argument);
+        const wanted = wantedSchema.parse(body);
+        if (verbOf === "connect") return json(200, { device: await initiator.connect(wanted) });
+        if (verbOf === "disconnect") await initiator.disconnect(wanted);
+        else if (verbOf === "refresh") await initiator.refresh(wanted);
+        else throw new Error(`no verb '${verbOf}' of an initiator`);
+        return json(200, {});
+      }
       default:
         return json(404, { error: `no such request: ${verb} /sim/${path}` });
     }
   } catch (error) {
+    // What an initiator fails with is its answer.
+    if (error instanceof InitiatorError) return json(200, { code: error.code, message: error.message });
     return json(400, { error: error instanceof Error ? error.message : String(error) });
   }
 }

@@ -7,6 +7,8 @@ export type { ExportedLun, ExportedTarget, TargetExporter } from "./exports.js";
 export { ExportCommand } from "./exports.js";
 export type { FaultKind, FaultOrder, FaultPlan } from "./faults.js";
 export { faultPlanSchema } from "./faults.js";
+export type { Wanted } from "./initiators.js";
+export { Initiator, InitiatorError, wantedSchema } from "./initiators.js";
 export type { Expected } from "./invariants.js";
 export type { Login } from "./logins.js";
 export type { PoolOption, SimulatorOptions } from "./options.js";

@@ -10,6 +10,7 @@ import { control } from "./control.js";
 import { type DoorState, Doors } from "./doors.js";
 import { failure, success, unauthorized } from "./exchange.js";
 import { type FaultOrder, Faults } from "./faults.js";
+import { Initiator } from "./initiators.js";
 import { type Expected, problems } from "./invariants.js";
 import { type Login, loginProblem } from "./logins.js";
 import type { SimulatorOptions } from "./options.js";
@@ -30,6 +31,7 @@ export class JovianSimulator {
   readonly #doors: Doors;
   readonly #control: boolean;
   readonly #timers = new Set<NodeJS.Timeout>();
+  readonly #initiators = new Map<string, Initiator>();
   #password: string;
   #sid = 0x4957301003d0200n;
   #closing: Promise<void> | undefined;
@@ -149,6 +151,19 @@ export class JovianSimulator {
         target.sessions = target.sessions.filter((session) => session.sid !== sid);
   }
 
+  /** The kernel of a node, which has loop devices for LUNs; the same one for the same name. */
+  initiator(name: string): Initiator {
+    const known = this.#initiators.get(name);
+    if (known) return known;
+    const logIn = (login: Login) => {
+      const pools = [...this.state.pools.values()];
+      return this.login(login, pools.find(({ targets }) => targets.has(login.iqn)) ?? this.pool());
+    };
+    const made = new Initiator(this.#array, logIn, (session) => this.logout(session), name);
+    this.#initiators.set(name, made);
+    return made;
+  }
+
   /** What is wrong inside, or was asked for wrongly: nothing, or one line each. */
   check(expected: Expected = {}): string[] {
     return problems(this.state, this.#array.files, this.journal, expected);
@@ -160,6 +175,7 @@ export class JovianSimulator {
       for (const timer of this.#timers) clearTimeout(timer);
       try {
         await this.#doors.close();
+        for (const initiator of this.#initiators.values()) await initiator.die();
       } finally {
         await this.#array.close();
       }

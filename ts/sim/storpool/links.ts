@@ -2,7 +2,7 @@
 import { existsSync, lstatSync, readdirSync, readlinkSync, rmSync, symlinkSync } from "node:fs";
 import { mkdir, rmdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import { attachLoop, detachLoop, isDeviceOpen, loopSize, loopsOver, resizeLoop } from "./loops.js";
+import { attachLoop, detachLoop, isDeviceOpen, loopSize, loopsOver, resizeLoop } from "../common/loops.js";
 
 /** The device directories of all nodes: `<dir>/<node>/storpool-byid/<globalId>` are links to loop devices. */
 export class DeviceLinks {

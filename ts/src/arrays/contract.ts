@@ -61,6 +61,14 @@ export interface Snapshot {
   readonly timestamp: number;
 }
 
+/** What would be lost by a rollback, or keeps the array from it. */
+export interface Obstacles {
+  /** PVE's snapshots that are newer, oldest first. */
+  readonly snapshots: readonly string[];
+  /** Everything else, in words. */
+  readonly others: readonly string[];
+}
+
 export interface Capacity {
   readonly total: Bytes;
   readonly available: Bytes;
@@ -79,6 +87,10 @@ export type Connection =
       readonly lun: number;
       /** Identity of the disk as udev and multipath have it (`ID_SERIAL`). */
       readonly wwid: string;
+      /** What the disk must have, where the array says so. */
+      readonly size?: Bytes;
+      /** False: the first portal that works is enough. All of them otherwise. */
+      readonly multipath?: boolean;
       readonly chap?: { readonly user: string; readonly password: string };
     }
   | {
@@ -174,6 +186,11 @@ export interface Driver {
   /** Succeeds when there is none. */
   deleteSnapshot(ctx: Context, ref: VolumeRef, snapshot: string): Promise<void>;
   listSnapshots(ctx: Context, ref: VolumeRef): Promise<Snapshot[]>;
+  /**
+   * What is in the way of a rollback; undefined when there is no such snapshot. Without it PVE's newer snapshots are, unless
+   * the array can roll back to any. Throws `absent` when there is no such volume.
+   */
+  rollbackObstacles?(ctx: Context, ref: VolumeRef, snapshot: string): Promise<Obstacles | undefined>;
   /** Brings content and size of the snapshot back. Throws `absent`, `busy`. */
   rollback(ctx: Context, ref: VolumeRef, snapshot: string): Promise<void>;
 
@@ -189,6 +206,8 @@ export interface Driver {
 
   /** Makes a volume or snapshot reachable for `host`; repeatable. */
   publish(ctx: Context, ref: VolumeRef, snapshot: string | undefined, host: Host): Promise<Connection>;
+  /** After a login of this node was rejected: makes the array know the credentials that {@link publish} gives. */
+  renewAccess?(ctx: Context, ref: VolumeRef, snapshot: string | undefined): Promise<void>;
   /**
    * Ends that; succeeds when it was not published. Other hosts keep their access. False when the volume stays reachable:
    * because the array's configuration says so, or as an image that another guest of the host has open. Throws `busy`.
@@ -215,6 +234,25 @@ export interface DriverEnvironment {
   parse(volname: string): VolumeRef;
   /** Builds the name of a volume of this type. */
   compose(parts: { vmid: number; name: string }): VolumeRef;
+}
+
+/** A section that is added or changed. */
+export interface SectionChange {
+  readonly storeid: string;
+  /** As it will be. */
+  readonly section: Readonly<Record<string, unknown>>;
+  /** What of it is new. */
+  readonly changed: Readonly<Record<string, unknown>>;
+  readonly deleted: readonly string[];
+  /** Secrets: new values, null for what is deleted. */
+  readonly sensitive: Readonly<Record<string, string | null>>;
+}
+
+/** What happens outside storage.cfg when a section comes, changes or goes. */
+export interface SectionHooks {
+  add(change: SectionChange): Promise<void>;
+  update(change: SectionChange): Promise<void>;
+  remove(storeid: string): Promise<void>;
 }
 
 /** One rule of a volume-name grammar. Patterns use only what Perl and JavaScript have in common. */
@@ -282,6 +320,10 @@ export interface StorageType {
    * stop cleanly while the service is down.
    */
   readonly needsDeactivation: boolean;
+  /** A volume is taken off the node before it gets another name, which its device is found by. */
+  readonly renamesDetached?: boolean;
+  /** For types that keep something outside storage.cfg. */
+  readonly sections?: SectionHooks;
   /** Builds `volname` and name parts. */
   readonly naming: {
     /** `vm-100-disk-3.raw` and the like. */

@@ -2,10 +2,11 @@
 import { fail } from "../common/errors.js";
 import { blockioType } from "./blockio/type.js";
 import type { StorageType } from "./contract.js";
+import { joviandssType } from "./joviandss/type.js";
 import { storpoolType } from "./storpool/type.js";
 
 /** Every storage type that this build knows. A new array is added here. */
-export const storageTypes: readonly StorageType[] = [blockioType, storpoolType];
+export const storageTypes: readonly StorageType[] = [blockioType, joviandssType, storpoolType];
 
 /** Throws `invalid` for a type that is not ours. */
 export function storageType(type: string): StorageType {

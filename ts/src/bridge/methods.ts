@@ -4,6 +4,7 @@ import type { Volume } from "../arrays/contract.js";
 import { wireSize, wireSizeOut } from "../common/size.js";
 import { allocImage, findFreeDiskname } from "../plugin/alloc.js";
 import { cloneImage, createBase, renameVolume } from "../plugin/copy.js";
+import { addSection, removeSection, updateSection } from "../plugin/section.js";
 import {
   rollbackIsPossible,
   volumeSnapshot,
@@ -31,6 +32,7 @@ const change = 60_000;
 const slow = 600_000;
 
 const nothing = z.object({});
+const secrets = z.record(z.string(), z.string().nullable()).default({});
 const nullResult = z.null();
 const vmid = z.coerce.number().int().min(100).max(999_999_999);
 const format = z.enum(["raw", "subvol"]);
@@ -84,22 +86,36 @@ function describe({ ref, ...rest }: Volume) {
 /** The methods of the bridge, under the names that PVE gives them. `ping` is answered by the server itself. */
 export const methods: Readonly<Record<string, Method>> = {
   on_add_hook: method({
-    args: nothing,
+    args: z.object({ sensitive: secrets }),
     result: nullResult,
     deadlineMs: query,
-    // Opening the storage has validated its section already; nothing is stored outside storage.cfg.
-    run: async () => null,
+    run: async (storage, args) => {
+      await addSection(storage, args);
+      return null;
+    },
   }),
   on_update_hook: method({
     args: z.object({
       update: z.record(z.string(), z.unknown()).default({}),
       delete: z.array(z.string()).default([]),
+      sensitive: secrets,
     }),
     result: nullResult,
     deadlineMs: query,
-    run: async () => null,
+    run: async (storage, args) => {
+      await updateSection(storage, args);
+      return null;
+    },
   }),
-  on_delete_hook: method({ args: nothing, result: nullResult, deadlineMs: query, run: async () => null }),
+  on_delete_hook: method({
+    args: nothing,
+    result: nullResult,
+    deadlineMs: query,
+    run: async (storage) => {
+      await removeSection(storage);
+      return null;
+    },
+  }),
   check_connection: method({
     args: nothing,
     result: z.boolean(),

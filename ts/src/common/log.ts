@@ -47,6 +47,21 @@ export function createLogger(options: LogOptions = {}): Logger {
   return make({});
 }
 
+/** A logger that says everything to both. */
+export function teeLogger(one: Logger, other: Logger): Logger {
+  const emit = (level: Level) => (message: string, fields?: Fields) => {
+    one[level](message, fields);
+    other[level](message, fields);
+  };
+  return {
+    error: emit("error"),
+    warn: emit("warn"),
+    info: emit("info"),
+    debug: emit("debug"),
+    with: (fields) => teeLogger(one.with(fields), other.with(fields)),
+  };
+}
+
 /** A logger that drops everything. */
 export const silentLogger: Logger = createLogger({ write: () => {} });
 

@@ -28,8 +28,17 @@ export async function findProgram(name: string, root = "/"): Promise<string | un
   return undefined;
 }
 
+/** When a program that runs is to be stopped. */
+export interface Limits {
+  readonly signal: AbortSignal;
+  /** Milliseconds that it may take. */
+  readonly limitMs: number;
+  /** For so many milliseconds, also an abort leaves it alone: it holds a lock that nobody else would take away. */
+  readonly spareMs?: number;
+}
+
 /**
- * Runs a program without a shell, in the C locale, for at most `limitMs` milliseconds.
+ * Runs a program without a shell, in the C locale.
  *
  * @throws `timeout` when it does not end in time or the signal aborts: it is killed then; `absent` when it is not there.
  *   What it printed is in no message: that is for the caller to decide.
@@ -37,18 +46,28 @@ export async function findProgram(name: string, root = "/"): Promise<string | un
 export function run(
   path: string,
   args: readonly string[],
-  { signal, limitMs }: { signal: AbortSignal; limitMs: number },
+  { signal, limitMs, spareMs = 0 }: Limits,
 ): Promise<Finished> {
   return new Promise((resolve, reject) => {
+    const started = performance.now();
+    const stop = new AbortController();
+    const onAbort = () => {
+      const spare = spareMs - (performance.now() - started);
+      if (spare > 0) setTimeout(() => stop.abort(), spare);
+      else stop.abort();
+    };
+    if (signal.aborted) stop.abort();
+    else signal.addEventListener("abort", onAbort, { once: true });
     const options = {
       shell: false,
-      signal,
+      signal: stop.signal,
       timeout: limitMs,
       killSignal: "SIGKILL",
       maxBuffer: 1 << 20,
       env: { PATH: directories.join(":"), LC_ALL: "C", LANG: "C" },
     } as const;
     execFile(path, args, options, (error, stdout, stderr) => {
+      signal.removeEventListener("abort", onAbort);
       if (!error) resolve({ status: 0, stdout, stderr });
       else if (error.killed || error.name === "AbortError") {
         reject(fail("timeout", `${path} did not end in time; run it by hand to see why`));

@@ -12,7 +12,7 @@ type Fc = Extract<Connection, { kind: "fc" }>;
 
 /**
  * Volumes behind Fibre Channel ports. The fabric connects by itself; only the LUN is looked for, at exactly the ports that
- * export it. Proved on recorded trees of the kernel's files only, not on hardware.
+ * export it. Proved on fake trees of the kernel's files only, never on hardware.
  */
 export class FcConnector implements Connector {
   readonly #locks = new KeyedLocks();

@@ -10,6 +10,8 @@ import { formatPortal, type Portal } from "./portal.js";
 export interface IscsiTarget {
   readonly iqn: string;
   readonly portals: readonly Portal[];
+  /** Log in at all of them, not only at the first that works. */
+  readonly everyPortal: boolean;
   readonly chap?: { readonly user: string; readonly password: string };
 }
 
@@ -17,6 +19,11 @@ export interface IscsiTarget {
 const status = { sessionExists: 15, noRecord: 21, authFailed: 24 } as const;
 /** How long one call of `iscsiadm` may take, in milliseconds. */
 const limits = { record: 10_000, login: 15_000, logout: 30_000 };
+/**
+ * `iscsiadm` locks its records while it reads or writes them. Killed then, it leaves a lock that stops everybody until the
+ * administrator removes it: it is spared for so many milliseconds.
+ */
+const spare = { record: limits.record, login: 1_000, logout: 1_000 };
 /** How long a session may take to show up in the kernel once `iscsiadm` says it is there, in milliseconds. */
 const settleMs = 3_000;
 
@@ -28,26 +35,27 @@ export class IscsiSessions {
   ) {}
 
   /**
-   * Logs in at every portal where there is no session yet. One is enough: others that fail are warned of, and tried again
-   * the next time.
+   * Logs in at every portal where there is no session yet, or at the first that works. One is enough: others that fail are
+   * warned of, and tried again the next time.
    *
-   * @throws `auth` when the target rejects the credentials, `unreachable` when no portal can be used.
+   * @throws `auth` when the target rejects the credentials, `unreachable` when no portal can be used. When the caller's time
+   *   is over, iscsid goes on trying: what comes of that is to be given up later.
    */
   async logIn(ctx: Context, target: IscsiTarget): Promise<IscsiSession[]> {
     const before = await this.of(target.iqn);
-    const missing = target.portals.filter((portal) => !before.some((session) => isAt(session, portal)));
-    const results = await Promise.allSettled(missing.map((portal) => this.#logInAt(ctx, target, portal)));
-    if (ctx.signal.aborted) {
-      const later = { ...ctx, signal: AbortSignal.timeout(limits.record) };
-      if ((await this.of(target.iqn)).length === 0) await this.#forget(later, target);
-      throw ctx.signal.reason;
-    }
+    const absent = target.portals.filter((portal) => !before.some((session) => isAt(session, portal)));
+    const done = !target.everyPortal && before.some(({ state }) => state === "LOGGED_IN");
+    const missing = done ? [] : absent;
+    const results = target.everyPortal
+      ? await Promise.allSettled(missing.map((portal) => this.#logInAt(ctx, target, portal)))
+      : await firstThatWorks(missing, (portal) => this.#logInAt(ctx, target, portal));
+    ctx.signal.throwIfAborted();
     const failures = results.flatMap((result, index) => {
       const portal = missing[index];
       if (result.status === "fulfilled" || !portal) return [];
       return [{ at: formatPortal(portal), error: wrap(result.reason, formatPortal(portal)) }];
     });
-    const made = missing.length - failures.length;
+    const made = results.length - failures.length;
     const sessions = made === 0 ? before : await this.#settled(target, made + before.length);
     const usable = sessions.filter(({ state }) => state === "LOGGED_IN");
     if (usable.length > 0) {
@@ -78,13 +86,7 @@ export class IscsiSessions {
     const sessions = await this.of(iqn);
     if (sessions.some(({ luns }) => luns.length > 0)) return false;
     if (sessions.length > 0) {
-      const { status: ended } = await this.#iscsiadm(ctx, limits.logout, [
-        "-m",
-        "node",
-        "-T",
-        iqn,
-        "--logout",
-      ]);
+      const { status: ended } = await this.#iscsiadm(ctx, "logout", ["-m", "node", "-T", iqn, "--logout"]);
       const left = await this.of(iqn);
       if (left.length > 0) {
         throw fail(
@@ -102,7 +104,7 @@ export class IscsiSessions {
     for (const portal of portals) {
       if ((await recordFiles(this.root, iqn, portal)).length === 0) continue;
       const node = ["-m", "node", "-T", iqn, "-p", formatPortal(portal)];
-      const { status: ended } = await this.#iscsiadm(ctx, limits.record, [...node, "-o", "delete"]);
+      const { status: ended } = await this.#iscsiadm(ctx, "record", [...node, "-o", "delete"]);
       if (ended !== 0)
         ctx.log.warn("a record of a target stays", { target: iqn, at: formatPortal(portal), ended });
     }
@@ -112,12 +114,12 @@ export class IscsiSessions {
     const node = ["-m", "node", "-T", iqn, "-p", formatPortal(portal)];
     let files = await recordFiles(this.root, iqn, portal);
     if (files.length === 0) {
-      const made = await this.#iscsiadm(ctx, limits.record, [...node, "-o", "new"]);
+      const made = await this.#iscsiadm(ctx, "record", [...node, "-o", "new"]);
       files = await recordFiles(this.root, iqn, portal);
       if (files.length === 0) throw fail("internal", `iscsiadm made no record (status ${made.status})`);
     }
     for (const file of files) await changeRecord(file, sessionSettings(chap));
-    const login = await this.#iscsiadm(ctx, limits.login, [...node, "--login"]).catch((error: unknown) => {
+    const login = await this.#iscsiadm(ctx, "login", [...node, "--login"]).catch((error: unknown) => {
       if (codeOf(error) !== "timeout") throw error;
       throw fail("unreachable", `no answer within ${limits.login / 1000} s`, error);
     });
@@ -136,12 +138,26 @@ export class IscsiSessions {
     }
   }
 
-  async #iscsiadm(ctx: Context, limitMs: number, args: readonly string[]): Promise<Finished> {
+  async #iscsiadm(ctx: Context, what: keyof typeof limits, args: readonly string[]): Promise<Finished> {
     const program = await findProgram("iscsiadm", this.root);
     if (program === undefined)
       throw fail("unsupported", "use iSCSI: iscsiadm is missing; install open-iscsi");
-    return run(program, args, { signal: ctx.signal, limitMs });
+    return run(program, args, { signal: ctx.signal, limitMs: limits[what], spareMs: spare[what] });
   }
+}
+
+/** One after the other, until one is done. */
+async function firstThatWorks(
+  portals: readonly Portal[],
+  logIn: (portal: Portal) => Promise<void>,
+): Promise<PromiseSettledResult<void>[]> {
+  const results: PromiseSettledResult<void>[] = [];
+  for (const portal of portals) {
+    const [result] = await Promise.allSettled([logIn(portal)]);
+    results.push(result);
+    if (result.status === "fulfilled") break;
+  }
+  return results;
 }
 
 function isAt({ portals }: IscsiSession, portal: Portal): boolean {

@@ -13,6 +13,9 @@ import { ScsiDisk } from "./scsi-disk.js";
 type Iscsi = Extract<Connection, { kind: "iscsi" }>;
 
 const defaultPort = 3260;
+/** Longer than iscsid tries one login, and how often one looks meanwhile, in milliseconds. */
+const leftoverMs = 20_000;
+const leftoverPauseMs = 1_000;
 
 /**
  * Volumes behind iSCSI targets, over several portals at once where the array has them. Sessions with one target change one
@@ -21,6 +24,8 @@ const defaultPort = 3260;
 export class IscsiConnector implements Connector {
   readonly #locks = new KeyedLocks();
   readonly #sessions: IscsiSessions;
+  /** Targets with an abandoned login. */
+  readonly #leftovers = new Set<string>();
 
   constructor(
     private readonly layer: DeviceLayer,
@@ -39,12 +44,15 @@ export class IscsiConnector implements Connector {
       const disk = this.#disk(iscsi, "connect");
       // Once the LUN is a device, nobody who gives up another one logs out.
       const at = await this.#locked(ctx, `target ${iscsi.iqn}`, async () => {
-        const sessions = await this.#sessions.logIn(ctx, targetOf(iscsi));
+        const sessions = await this.#sessions.logIn(ctx, targetOf(iscsi)).catch((error: unknown) => {
+          if (ctx.signal.aborted) this.#giveUpLater(ctx.log, iscsi);
+          throw error;
+        });
         const addresses = sessions.map((session) => addressOf(session, iscsi.lun));
         await disk.scan(ctx, addresses);
         return addresses;
       });
-      await setLink(link, await disk.assemble(ctx, at));
+      await setLink(link, await disk.assemble(ctx, at, iscsi));
       return link;
     });
   }
@@ -55,6 +63,8 @@ export class IscsiConnector implements Connector {
       await this.#disk(iscsi, "disconnect").remove(ctx);
       await removeLink(link);
     });
+    // Before the array is asked who uses the target.
+    await this.released(ctx, connection);
   }
 
   /** The last one logs out. */
@@ -68,6 +78,26 @@ export class IscsiConnector implements Connector {
   async refresh(ctx: Context, connection: Connection, size: bigint): Promise<void> {
     const iscsi = iscsiOf(connection);
     await this.#locked(ctx, `disk ${iscsi.wwid}`, () => this.#disk(iscsi, "resize").refresh(size));
+  }
+
+  /**
+   * A login that nobody waits for any more goes on in iscsid until its own time is over. What it makes, or keeps from being
+   * removed, goes afterwards, unless it is used by then.
+   */
+  #giveUpLater(log: Context["log"], iscsi: Iscsi): void {
+    if (this.#leftovers.has(iscsi.iqn)) return;
+    this.#leftovers.add(iscsi.iqn);
+    const end = performance.now() + leftoverMs;
+    const again = () => {
+      const ctx = { log, signal: AbortSignal.timeout(leftoverMs) };
+      void this.released(ctx, iscsi)
+        .catch((error: unknown) => log.debug("a login was given up", { target: iscsi.iqn, error }))
+        .then(() => {
+          if (performance.now() < end) setTimeout(again, leftoverPauseMs).unref();
+          else this.#leftovers.delete(iscsi.iqn);
+        });
+    };
+    setTimeout(again, leftoverPauseMs).unref();
   }
 
   #disk({ iqn, lun, wwid }: Iscsi, what: string): ScsiDisk {
@@ -89,13 +119,14 @@ function iscsiOf(connection: Connection): Iscsi {
   throw fail("internal", `iscsi connector was given a '${connection.kind}' connection`);
 }
 
-function targetOf({ iqn, portals, chap }: Iscsi): IscsiTarget {
+function targetOf({ iqn, portals, chap, multipath }: Iscsi): IscsiTarget {
   if (!/^(?:iqn\.|eui\.|naa\.)[A-Za-z0-9.:_-]{1,219}$/i.test(iqn)) {
     throw fail("invalid", `'${iqn}' is not the name of an iSCSI target; report it`);
   }
   return {
     iqn,
     portals: portals.map((portal) => parsePortal(portal, defaultPort)),
+    everyPortal: multipath ?? true,
     ...(chap ? { chap } : {}),
   };
 }

@@ -18,6 +18,14 @@ export async function setLink(link: string, device: string): Promise<void> {
   await rename(made, link);
 }
 
+/** The names of the links in a directory; none when there is no such directory. */
+export async function linkNames(directory: string): Promise<string[]> {
+  return readdir(directory).catch((error: unknown) => {
+    if (codeOf(error) === "absent") return [];
+    throw error;
+  });
+}
+
 /** Where the link points; undefined when there is none. */
 export async function linkTarget(link: string): Promise<string | undefined> {
   try {

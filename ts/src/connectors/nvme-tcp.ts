@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
+import { existsSync } from "node:fs";
+import { join } from "node:path";
 import type { Connection } from "../arrays/contract.js";
 import type { Context } from "../common/context.js";
 import { codeOf, fail } from "../common/errors.js";
@@ -15,7 +17,14 @@ type Nvme = Extract<Connection, { kind: "nvme-tcp" }>;
 
 const defaultPort = 4420;
 /** Limits of single steps, in milliseconds. */
-const limits = { connect: 15_000, disconnect: 30_000, rescan: 10_000, appear: 15_000, flush: 20_000 };
+const limits = {
+  module: 10_000,
+  connect: 15_000,
+  disconnect: 30_000,
+  rescan: 10_000,
+  appear: 15_000,
+  flush: 20_000,
+};
 
 /** Volumes that are namespaces of NVMe subsystems over TCP; the kernel's own multipath makes one device of all paths. */
 export class NvmeTcpConnector implements Connector {
@@ -37,6 +46,8 @@ export class NvmeTcpConnector implements Connector {
       const controllers = await this.#connectAll(ctx, nvme);
       let found = await this.#namespace(nvme);
       if (!found) {
+        // The kernel gives the name of a disk that went away to the next one.
+        await removeLink(link);
         await this.#rescan(ctx, controllers);
         const appeared = async () => {
           found = await this.#namespace(nvme);
@@ -66,7 +77,7 @@ export class NvmeTcpConnector implements Connector {
             `disconnect namespace ${nvme.nguid}: device '/dev/${found.name}' is in use (${users.join(", ")}); stop that first`,
           );
         }
-        await this.layer.flushDevice(`/dev/${found.name}`, limits.flush);
+        await this.#flush(nvme, found.name);
       }
       await removeLink(link);
     });
@@ -105,12 +116,25 @@ export class NvmeTcpConnector implements Connector {
     });
   }
 
+  /** Without a connection it would wait in the kernel until there is one, and nothing could end it. */
+  async #flush({ nqn, nguid }: Nvme, name: string): Promise<void> {
+    const controllers = await this.layer.nvmeControllers(this.root, nqn);
+    if (!controllers.some(({ state }) => state === "live")) {
+      throw fail(
+        "unreachable",
+        `disconnect namespace ${nguid}: there is no connection to write the data of '/dev/${name}'; repeat when the array is back, or the kernel has given it up`,
+      );
+    }
+    await this.layer.flushDevice(`/dev/${name}`, limits.flush);
+  }
+
   /** Connects at every portal where there is no connection yet; one is enough, others are warned of. */
   async #connectAll(ctx: Context, { nqn, portals }: Nvme): Promise<NvmeController[]> {
     const before = await this.layer.nvmeControllers(this.root, nqn);
     const missing = portals
       .map((portal) => parsePortal(portal, defaultPort))
       .filter((portal) => !before.some((controller) => controller.portal === formatPortal(portal)));
+    if (missing.length > 0) await this.#loadModule(ctx);
     const failures: string[] = [];
     // One after the other: the first creates the subsystem, the others join it.
     for (const portal of missing) {
@@ -128,6 +152,20 @@ export class NvmeTcpConnector implements Connector {
       "unreachable",
       `connect NVMe subsystem '${nqn}': ${why}; check network, portals and subsystem`,
     );
+  }
+
+  /** nvme does not load it, and without it there is nothing that could connect. */
+  async #loadModule(ctx: Context): Promise<void> {
+    if (existsSync(join(this.root, "sys/module/nvme_tcp"))) return;
+    const program = await findProgram("modprobe", this.root);
+    if (program === undefined) return;
+    const { status } = await run(program, ["nvme-tcp"], { signal: ctx.signal, limitMs: limits.module });
+    if (status !== 0) {
+      throw fail(
+        "unsupported",
+        `use NVMe/TCP: module nvme-tcp cannot be loaded (status ${status} of modprobe); install a kernel that has it`,
+      );
+    }
   }
 
   /** Why it failed; undefined when it did not. */

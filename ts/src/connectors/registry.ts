@@ -8,11 +8,15 @@ import { IscsiConnector } from "./iscsi.js";
 import { linkDirectory } from "./link.js";
 import { nativeLayer } from "./native-layer.js";
 import { NvmeTcpConnector } from "./nvme-tcp.js";
+import { ProgramConnector } from "./program.js";
 
 const makers: Record<Connection["kind"], () => Connector> = {
   file: () => fileConnector,
   device: () => deviceConnector,
-  iscsi: () => new IscsiConnector(nativeLayer()),
+  iscsi: () => {
+    const program = process.env["PVE_BLOCKIO_ISCSI_PROGRAM"];
+    return program === undefined ? new IscsiConnector(nativeLayer()) : new ProgramConnector(program);
+  },
   "nvme-tcp": () => new NvmeTcpConnector(nativeLayer(), linkDirectory()),
   fc: () => new FcConnector(nativeLayer()),
 };

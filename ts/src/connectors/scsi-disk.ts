@@ -4,8 +4,11 @@ import type { Context } from "../common/context.js";
 import { codeOf, fail } from "../common/errors.js";
 import type { DeviceLayer, DevicePath, Hctl, Stoppable } from "./device-layer.js";
 
-/** Limits of single steps, in milliseconds; the caller's deadline comes on top. */
-const limits = { scan: 10_000, appear: 15_000, map: 20_000, flush: 20_000, remove: 30_000, resize: 15_000 };
+/**
+ * Limits of single steps, in milliseconds; the caller's deadline comes on top. udev and multipathd take their time when a
+ * node starts and all of its disks appear at once.
+ */
+const limits = { scan: 20_000, appear: 30_000, map: 100_000, flush: 20_000, remove: 30_000, resize: 15_000 };
 
 /** A disk that is reached over SCSI, on one path or several. `wwid` is its identity as udev and multipath have it. */
 export class ScsiDisk {
@@ -31,11 +34,15 @@ export class ScsiDisk {
 
   /**
    * Waits for the paths at these addresses and makes one device of them: the multipath map, or the first path where
-   * multipath is off. Gives the device.
+   * multipath is off or not wanted. `size` is what the disk must have, in bytes. Gives the device.
    *
-   * @throws `unreachable` when no path appears, `refused` when another disk answers at an address.
+   * @throws `unreachable` when no path appears, or not with that size; `refused` when another disk answers at an address.
    */
-  async assemble(ctx: Context, at: readonly Hctl[]): Promise<string> {
+  async assemble(
+    ctx: Context,
+    at: readonly Hctl[],
+    { size, multipath = true }: { readonly size?: bigint; readonly multipath?: boolean } = {},
+  ): Promise<string> {
     const found = await stopped(ctx, this.layer.waitPaths(this.root, this.wwid, at, limits.appear));
     // Whatever is there under this address: it is never opened as this disk.
     if (found.foreign.length > 0) throw this.#wrongDisk(found.foreign);
@@ -51,6 +58,12 @@ export class ScsiDisk {
         missing: found.missing.map(text),
       });
     }
+    if (size !== undefined) await this.#requireSize(found.there, size);
+    const names = found.there.map(({ name }) => name);
+    if (!multipath) {
+      const map = await this.layer.multipathMap(this.root, this.wwid);
+      return map ? `/dev/mapper/${map.name}` : `/dev/${names[0]}`;
+    }
     const status = await this.layer.multipathStatus(5_000);
     if (status === "silent") {
       throw fail(
@@ -58,7 +71,6 @@ export class ScsiDisk {
         `${this.what}: multipathd does not answer; look at systemctl status multipathd`,
       );
     }
-    const names = found.there.map(({ name }) => name);
     if (status === "running") {
       const ensure = this.layer.multipathEnsure(this.root, this.wwid, names, names.length, limits.map);
       const { map, missing } = await stopped(ctx, ensure);
@@ -126,6 +138,18 @@ export class ScsiDisk {
         `${this.what}: ${small.map(({ name }) => name).join(", ")} does not see ${size} bytes yet; repeat the resize`,
       );
     }
+  }
+
+  /** What has grown elsewhere is seen after a look; what has no capacity was exported badly. */
+  async #requireSize(paths: readonly DevicePath[], size: bigint): Promise<void> {
+    if (paths.every((path) => path.size === size)) return;
+    await this.refresh(size);
+    const wrong = (await this.paths()).find((path) => path.size !== size);
+    if (!wrong) return;
+    throw fail(
+      "unreachable",
+      `${this.what}: '/dev/${wrong.name}' has ${wrong.size} bytes instead of ${size}; detach the volume on the array, then activate it again`,
+    );
   }
 
   async #scan(ctx: Context, at: readonly Hctl[]): Promise<void> {

@@ -33,6 +33,7 @@ export async function createBase(
   if (from.isBase) throw fail("refused", `volume '${from.volname}' is a base already`);
   const to = storage.names.compose(from.vmid, storage.type.naming.baseName(from), from.base);
   if (!to.isBase) throw fail("invalid", `volume '${from.volname}' has a name that cannot become a base's`);
+  if (storage.type.renamesDetached) await storage.detach(ctx, from, undefined);
   const snapshots = await snapshotsIfAny(storage, ctx, from);
   if (snapshots.length > 0) {
     throw fail(
@@ -51,6 +52,7 @@ export async function renameVolume(
 ): Promise<VolumeRef> {
   const from = storage.names.parse(args.volname);
   if (from.isBase) throw fail("refused", `rename '${from.volname}': a base is immutable; clone it instead`);
+  if (storage.type.renamesDetached) await storage.detach(ctx, from, undefined);
   const rename = (to: VolumeRef): Creation => ({
     ref: to,
     make: async (repeated) => {
@@ -74,7 +76,10 @@ export async function renameVolume(
 
 /** The snapshots of a volume; none when a repeated call finds the volume under its new name already. */
 async function snapshotsIfAny(storage: Storage, ctx: Context, ref: VolumeRef): Promise<string[]> {
-  const listed = await storage.driver.listVolumes(ctx, ref.vmid);
-  if (!listed.some((volume) => volume.ref.volname === ref.volname)) return [];
-  return (await storage.driver.listSnapshots(ctx, ref)).map((snapshot) => snapshot.name);
+  try {
+    return (await storage.driver.listSnapshots(ctx, ref)).map((snapshot) => snapshot.name);
+  } catch (error) {
+    if (codeOf(error) === "absent") return [];
+    throw error;
+  }
 }

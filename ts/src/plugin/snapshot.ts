@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-import type { Snapshot } from "../arrays/contract.js";
+import type { Obstacles, Snapshot, VolumeRef } from "../arrays/contract.js";
 import type { Context } from "../common/context.js";
 import { codeOf, fail } from "../common/errors.js";
 import { undoLimitMs } from "./alloc.js";
@@ -43,30 +43,44 @@ export async function volumeSnapshotDelete(
   await storage.driver.deleteSnapshot(ctx, ref, args.snap);
 }
 
+/** Whether a rollback is possible; `reason` when it is not. */
+interface Prospect {
+  readonly possible: boolean;
+  readonly blockers: string[];
+  readonly reason?: string;
+}
+
 /** What PVE's `volume_rollback_is_possible` says: newer snapshots block where the array cannot skip them. */
 export async function rollbackIsPossible(
   storage: Storage,
   ctx: Context,
   args: SnapshotArgs,
-): Promise<{ possible: boolean; blockers: string[]; reason?: string }> {
+): Promise<Prospect> {
   const ref = storage.names.parse(args.volname);
-  const snapshots = await storage.driver.listSnapshots(ctx, ref);
-  const index = snapshots.findIndex((snapshot) => snapshot.name === args.snap);
-  if (index < 0) {
-    return {
-      possible: false,
-      blockers: [],
-      reason: `snapshot '${args.snap}' of '${ref.volname}' does not exist`,
-    };
+  const found = await obstacles(storage, ctx, ref, args.snap);
+  if (!found) {
+    const reason = `snapshot '${args.snap}' of '${ref.volname}' does not exist`;
+    return { possible: false, blockers: [], reason };
   }
+  const all = [...found.snapshots, ...found.others];
+  if (all.length === 0) return { possible: true, blockers: [] };
+  const reason = `'${args.snap}' is not the newest of '${ref.volname}'; delete ${all.join(", ")} first`;
+  return { possible: false, blockers: [...found.snapshots], reason };
+}
+
+/** What is in the way of a rollback; undefined when there is no such snapshot. */
+async function obstacles(
+  storage: Storage,
+  ctx: Context,
+  ref: VolumeRef,
+  snap: string,
+): Promise<Obstacles | undefined> {
+  if (storage.driver.rollbackObstacles) return storage.driver.rollbackObstacles(ctx, ref, snap);
+  const names = (await storage.driver.listSnapshots(ctx, ref)).map(({ name }) => name);
+  const index = names.indexOf(snap);
+  if (index < 0) return undefined;
   const { rollbackToAny } = await storage.capabilities(ctx);
-  const newer = rollbackToAny ? [] : snapshots.slice(index + 1).map((snapshot) => snapshot.name);
-  if (newer.length === 0) return { possible: true, blockers: [] };
-  return {
-    possible: false,
-    blockers: newer,
-    reason: `'${args.snap}' is not the newest snapshot of '${ref.volname}'; delete ${newer.join(", ")} first`,
-  };
+  return { snapshots: rollbackToAny ? [] : names.slice(index + 1), others: [] };
 }
 
 /** PVE's `volume_snapshot_rollback`: content and size of the snapshot come back. */
@@ -76,9 +90,10 @@ export async function volumeSnapshotRollback(
   args: SnapshotArgs,
 ): Promise<void> {
   const ref = storage.names.parse(args.volname);
-  const answer = await rollbackIsPossible(storage, ctx, args);
-  if (!answer.possible) {
-    throw fail(answer.blockers.length > 0 ? "refused" : "absent", `roll back: ${answer.reason}`);
+  const { possible, reason } = await rollbackIsPossible(storage, ctx, args);
+  if (!possible) {
+    const missing = (await obstacles(storage, ctx, ref, args.snap)) === undefined;
+    throw fail(missing ? "absent" : "refused", `roll back: ${reason}`);
   }
   await storage.detach(ctx, ref, undefined);
   await storage.driver.rollback(ctx, ref, args.snap);

@@ -1,16 +1,37 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { join } from "node:path";
-import type { Capabilities, Driver, StorageType, VolumeRef } from "../arrays/contract.js";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Capabilities, Connection, Driver, StorageType, VolumeRef } from "../arrays/contract.js";
 import { storageType } from "../arrays/registry.js";
 import type { Context, Host } from "../common/context.js";
-import { codeOf, fail } from "../common/errors.js";
+import { codeOf, fail, wrap } from "../common/errors.js";
 import { Gate } from "../common/gate.js";
 import { KeyedLocks } from "../common/locks.js";
 import type { Bytes } from "../common/size.js";
-import { linkDirectory } from "../connectors/link.js";
+import type { Connector } from "../connectors/connector.js";
+import { linkDirectory, linkNames } from "../connectors/link.js";
 import { connectorFor } from "../connectors/registry.js";
 import { RequestJournal } from "./journal.js";
 import { VolumeNames } from "./volname.js";
+
+/** How volumes become devices on a node. */
+export interface NodeDevices {
+  connectorOf(kind: Connection["kind"]): Connector;
+  /** Directory of the links to devices, by storage. */
+  readonly links: string;
+  /** How long a device may take to be closed, in milliseconds; five seconds when absent. */
+  readonly closingMs?: number;
+}
+
+const closingMs = 5_000;
+
+/** This machine's own. */
+const ownDevices: NodeDevices = {
+  connectorOf: connectorFor,
+  get links() {
+    return linkDirectory();
+  },
+};
 
 /** One storage.cfg section, opened: its type, its driver and what this service knows about work under way. */
 export class Storage {
@@ -20,17 +41,18 @@ export class Storage {
   constructor(
     readonly storeid: string,
     readonly type: StorageType,
-    scfg: Readonly<Record<string, unknown>>,
+    readonly section: Readonly<Record<string, unknown>>,
     readonly host: Host,
     private readonly shared: SharedState,
+    private readonly devices: NodeDevices,
   ) {
     this.names = new VolumeNames(type);
-    this.driver = type.createDriver(scfg, {
-      storeid,
-      host,
-      parse: (volname) => this.names.parse(volname),
-      compose: ({ vmid, name }) => this.names.compose(vmid, name),
-    });
+    this.driver = this.#driverOf(section);
+  }
+
+  /** Throws `invalid` for a section that this storage cannot have. */
+  async tryOut(section: Readonly<Record<string, unknown>>): Promise<void> {
+    await this.#driverOf(section).close();
   }
 
   /** Volume names that imports under way will take; no new volume may get one of them. */
@@ -61,7 +83,18 @@ export class Storage {
   /** Publishes a volume to this node and makes it a local path. */
   async attach(ctx: Context, ref: VolumeRef, snapshot: string | undefined): Promise<string> {
     const connection = await this.driver.publish(ctx, ref, snapshot, this.host);
-    return connectorFor(connection.kind).connect(ctx, connection, this.#link(ref, snapshot));
+    const connector = this.devices.connectorOf(connection.kind);
+    const connect = () =>
+      about(`activate '${called(ref, snapshot)}'`, () =>
+        connector.connect(ctx, connection, this.#link(ref, snapshot)),
+      );
+    return connect().catch(async (error: unknown) => {
+      // The array does not show which password it has: after a change of it, it may be the old one.
+      if (codeOf(error) !== "auth" || !this.driver.renewAccess) throw error;
+      ctx.log.info("the login was rejected, renewing the credentials on the array", { volname: ref.volname });
+      await this.driver.renewAccess(ctx, ref, snapshot);
+      return connect();
+    });
   }
 
   /** Takes a volume off this node; nothing to do when it was not there. A shared image that is open stays. Throws `busy`. */
@@ -72,27 +105,79 @@ export class Storage {
       throw error;
     });
     if (connection)
-      await connectorFor(connection.kind).disconnect(ctx, connection, this.#link(ref, snapshot));
+      await about(`deactivate '${called(ref, snapshot)}'`, () =>
+        this.#disconnect(ctx, connection, ref, snapshot),
+      );
     const gone = await this.driver.unpublish(ctx, ref, snapshot, this.host);
-    if (connection && gone) await connectorFor(connection.kind).released(ctx, connection);
+    if (connection && gone) await this.devices.connectorOf(connection.kind).released(ctx, connection);
+  }
+
+  /** Takes a volume off this node with the snapshots of it that are there. Throws `busy`. */
+  async detachWhole(ctx: Context, ref: VolumeRef): Promise<void> {
+    const start = `${ref.name}@`;
+    const links = await linkNames(join(this.devices.links, this.storeid));
+    for (const link of links)
+      if (link.startsWith(start)) await this.detach(ctx, ref, link.slice(start.length));
+    await this.detach(ctx, ref, undefined);
+  }
+
+  /** What is just being closed, by a guest that has stopped, is waited for. */
+  async #disconnect(
+    ctx: Context,
+    connection: Connection,
+    ref: VolumeRef,
+    snapshot: string | undefined,
+  ): Promise<void> {
+    const connector = this.devices.connectorOf(connection.kind);
+    const end = performance.now() + (this.devices.closingMs ?? closingMs);
+    for (;;) {
+      try {
+        return await connector.disconnect(ctx, connection, this.#link(ref, snapshot));
+      } catch (error) {
+        if (codeOf(error) !== "busy" || performance.now() >= end) throw error;
+        await sleep(200, undefined, { signal: ctx.signal });
+      }
+    }
   }
 
   /** Makes this node see the new size of a volume, in bytes. */
   async refresh(ctx: Context, ref: VolumeRef, size: Bytes): Promise<void> {
     if (!this.type.needsDeactivation) return;
     const connection = await this.driver.locate(ctx, ref, undefined);
-    await connectorFor(connection.kind).refresh(ctx, connection, size);
+    await this.devices.connectorOf(connection.kind).refresh(ctx, connection, size);
   }
 
   /** The local path that a volume has when it is attached. */
   async path(ctx: Context, ref: VolumeRef, snapshot: string | undefined): Promise<string> {
     const connection = await this.driver.locate(ctx, ref, snapshot);
-    return connectorFor(connection.kind).path(connection, this.#link(ref, snapshot));
+    return this.devices.connectorOf(connection.kind).path(connection, this.#link(ref, snapshot));
   }
 
   #link(ref: VolumeRef, snapshot: string | undefined): string {
-    const name = snapshot === undefined ? ref.volname : `${ref.volname}@${snapshot}`;
-    return join(linkDirectory(), this.storeid, name);
+    const name = snapshot === undefined ? ref.name : `${ref.name}@${snapshot}`;
+    return join(this.devices.links, this.storeid, name);
+  }
+
+  #driverOf(section: Readonly<Record<string, unknown>>): Driver {
+    return this.type.createDriver(section, {
+      storeid: this.storeid,
+      host: this.host,
+      parse: (volname) => this.names.parse(volname),
+      compose: ({ vmid, name }) => this.names.compose(vmid, name),
+    });
+  }
+}
+
+function called({ volname }: VolumeRef, snapshot: string | undefined): string {
+  return snapshot === undefined ? volname : `${volname}@${snapshot}`;
+}
+
+/** Runs `body`; its errors begin with what was done to which volume. */
+async function about<T>(what: string, body: () => Promise<T>): Promise<T> {
+  try {
+    return await body();
+  } catch (error) {
+    throw wrap(error, what);
   }
 }
 
@@ -139,6 +224,7 @@ export class Storages {
     readonly host: Host,
     readonly journal = new RequestJournal(),
     private readonly typeCalled = storageType,
+    private readonly devices: NodeDevices = ownDevices,
   ) {}
 
   /** Throws `invalid` for a section that is not ours or malformed. */
@@ -152,7 +238,8 @@ export class Storages {
     }
     const type = scfg["type"];
     if (typeof type !== "string") throw fail("invalid", `storage '${storeid}': its section has no type`);
-    const storage = new Storage(storeid, this.typeCalled(type), scfg, this.host, this.#shared);
+    const described = this.typeCalled(type);
+    const storage = new Storage(storeid, described, scfg, this.host, this.#shared, this.devices);
     this.#open.set(key, storage);
     for (const [oldest, dropped] of this.#open) {
       if (this.#open.size <= keptSections) break;

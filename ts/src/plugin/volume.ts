@@ -11,7 +11,7 @@ export async function freeImage(storage: Storage, ctx: Context, args: { volname:
   if (storage.reserved.has(ref.volname)) {
     throw fail("busy", `volume '${ref.volname}' is being imported; stop the import first`);
   }
-  await storage.detach(ctx, ref, undefined);
+  await storage.detachWhole(ctx, ref);
   return storage.driver.deleteVolume(ctx, ref);
 }
 

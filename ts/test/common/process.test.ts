@@ -25,6 +25,13 @@ test("one that does not end is killed, and says so", async (t) => {
   await t.throwsAsync(run("/bin/sleep", ["60"], { ...options, signal }), { code: "timeout" });
 });
 
+test("one that holds a lock is spared for its time", async (t) => {
+  const spared = { signal: AbortSignal.timeout(20), limitMs: 10_000, spareMs: 5_000 };
+  t.is((await run("/bin/sh", ["-c", "sleep 0.3; echo done"], spared)).stdout, "done\n");
+  const signal = AbortSignal.timeout(20);
+  await t.throwsAsync(run("/bin/sleep", ["60"], { ...spared, signal, spareMs: 200 }), { code: "timeout" });
+});
+
 test("one that is not installed is absent, wherever PATH leads", async (t) => {
   await t.throwsAsync(run("/usr/bin/no-such-program", [], options), { code: "absent" });
   t.is(await findProgram("no-such-program"), undefined);

@@ -99,7 +99,7 @@ export class Session {
   /** Opens a place and activates the storage there. */
   static async open(subject: Subject, site: Site, place: Place, ask: Ask = dispatch): Promise<Session> {
     const scratch = await mkdtemp(join(tmpdir(), "blockio-conformance-"));
-    const storages = serviceOf(subject, "node-a");
+    const storages = serviceOf(subject, place, "node-a");
     const first = new Session(
       {
         subject,
@@ -149,7 +149,7 @@ export class Session {
   at(node: string): Session {
     let storages = this.shared.nodes.get(node);
     if (!storages) {
-      storages = serviceOf(this.subject, node);
+      storages = serviceOf(this.subject, this.place, node);
       this.shared.nodes.set(node, storages);
     }
     return new Session(this.shared, storages);
@@ -159,7 +159,7 @@ export class Session {
   restarted(): Session {
     for (const token of this.leases.keys()) this.undo.forget(`import ${token}`);
     this.leases.clear();
-    const storages = serviceOf(this.subject, this.storages.host.name);
+    const storages = serviceOf(this.subject, this.place, this.storages.host.name);
     this.shared.nodes.set(`restart ${this.shared.nodes.size}`, storages);
     return new Session(this.shared, storages);
   }
@@ -477,8 +477,10 @@ export class Session {
 }
 
 /** What a node's service knows. */
-function serviceOf({ storageType: own }: Subject, name: string): Storages {
-  return new Storages({ name }, undefined, (type) => (own?.type === type ? own : storageType(type)));
+function serviceOf(subject: Subject, place: Place, name: string): Storages {
+  const own = subject.storageType;
+  const typeCalled = (type: string) => (own?.type === type ? own : storageType(type));
+  return new Storages({ name }, undefined, typeCalled, place.devices?.(name));
 }
 
 /** The error that a call ends with; undefined when it succeeds. */

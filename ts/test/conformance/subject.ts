@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import type { Capabilities, Format, StorageType } from "../../src/arrays/contract.js";
+import type { NodeDevices } from "../../src/plugin/storage.js";
 
 /** A storage.cfg section as PVE decodes it. */
 export type Section = Readonly<Record<string, unknown>>;
@@ -27,6 +28,8 @@ export interface Subject {
   readonly largest: bigint;
   /** Sections that must be refused as `invalid`, by what is wrong with them; they are laid over the right one. */
   readonly malformed: Readonly<Record<string, Section>>;
+  /** What PVE hands over when the section is added, besides the section. */
+  readonly secrets?: Readonly<Record<string, string>>;
   /** Things of others that may lie around on the array, for {@link Place.plant}. */
   readonly foreign: readonly string[];
   /** Ways in which the array can be away, for {@link Place.outage}. */
@@ -59,6 +62,8 @@ export interface Site {
 /** One storage, and the view behind the driver's back. */
 export interface Place {
   readonly section: Section;
+  /** What stands for the devices of a node, for arrays whose volumes the kernel would have to connect. */
+  devices?(node: string): NodeDevices;
   /** The local path that PVE's side computes for a volume or snapshot without asking anybody. */
   path(volname: string, snap: string | null): string;
   /** Everything that is on the array for this storage, in the array's own terms, sorted. Never by the driver. */

@@ -98,6 +98,8 @@ export class FakeNode implements DeviceLayer {
   readonly fabric = new Map<string, FcTarget[]>();
   /** By subsystem; seen while there is a connection, after a rescan where `hidden` says so. */
   readonly namespaces = new Map<string, (NvmeNamespace & { nguid: string; hidden?: boolean })[]>();
+  /** State of every NVMe controller. */
+  nvmeState = "live";
   #next = 0;
 
   private constructor(readonly root: string) {}
@@ -163,7 +165,7 @@ export class FakeNode implements DeviceLayer {
     const lines = readFileSync(join(this.root, "controllers"), "utf8").split("\n").filter(Boolean);
     return lines.flatMap((line, index) => {
       const [of, portal = ""] = line.split(" ");
-      return of === nqn ? [{ name: `nvme${index}`, state: "live", portal }] : [];
+      return of === nqn ? [{ name: `nvme${index}`, state: this.nvmeState, portal }] : [];
     });
   }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-import { existsSync, readlinkSync, statSync } from "node:fs";
+import { existsSync, readFileSync, readlinkSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import test from "ava";
 import type { Connection } from "../../src/arrays/contract.js";
 import { IscsiConnector } from "../../src/connectors/iscsi.js";
@@ -104,7 +105,19 @@ test("a portal that never answers is bounded by the caller's deadline", async (t
   const started = performance.now();
   await t.throwsAsync(connector.connect(node.context(500), connection(), link()), { code: "timeout" });
   t.true(performance.now() - started < 5_000);
-  t.false(node.hasRecords(iqn));
+});
+
+test("what comes of an abandoned login is given up, unless it is used by then", async (t) => {
+  const { node, link, connector } = setUp(t);
+  node.portals({ "10.0.0.1:3260": "silent", "10.0.0.2:3260": "silent" });
+  await t.throwsAsync(connector.connect(node.context(200), connection(), link()), { code: "timeout" });
+  const sessions = join(node.root, "sessions");
+  writeFileSync(sessions, `${iqn} 10.0.0.1:3260\n`);
+  while (node.hasRecords(iqn) || readFileSync(sessions, "utf8") !== "") await setTimeout(50);
+  node.portals({});
+  await connector.connect(node.context(), connection(), link());
+  await setTimeout(1_500);
+  t.is((await node.iscsiSessions("", iqn)).length, 2);
 });
 
 test("the wrong disk is never opened: what an address was before goes first", async (t) => {

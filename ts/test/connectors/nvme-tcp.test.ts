@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-import { existsSync, readlinkSync } from "node:fs";
+import { existsSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import test from "ava";
 import { NvmeTcpConnector } from "../../src/connectors/nvme-tcp.js";
@@ -62,12 +62,51 @@ test("a subsystem without any portal is unreachable", async (t) => {
   await t.throwsAsync(connect, { code: "unreachable", message: /10\.0\.0\.1:4420.*fd00::2/ });
 });
 
+test("the kernel's module is loaded once, and a kernel without it is told", async (t) => {
+  const { node, link, connector } = setUp(t);
+  const modprobe = join(node.root, "usr/sbin/modprobe");
+  writeFileSync(modprobe, "#!/bin/sh\nexit 1\n", { mode: 0o755 });
+  const connect = () => connector.connect(node.context(), connection(), link("a"));
+  await t.throwsAsync(connect(), { code: "unsupported", message: /module nvme-tcp/ });
+  t.deepEqual(node.calls(), []);
+  writeFileSync(
+    modprobe,
+    `#!/bin/sh\nmkdir -p "${node.root}/sys/module/nvme_tcp" && echo "$*" >>"${node.root}/loaded"\n`,
+  );
+  await connect();
+  node.portals({ "[fd00::2]:4421": "refuses" });
+  await connect();
+  t.is(readFileSync(join(node.root, "loaded"), "utf8"), "nvme-tcp\n");
+});
+
 test("a namespace that was exported a moment ago is looked for", async (t) => {
   const { node, link, connector } = setUp(t);
   node.namespaces.set(nqn, [{ name: "nvme0n3", nguid: first, size: 1n << 30n, hidden: true }]);
   await connector.connect(node.context(), connection(), link("a"));
   t.is(readlinkSync(link("a")), "/dev/nvme0n3");
   t.deepEqual(node.changes, ["rescan nvme0", "rescan nvme1"]);
+});
+
+test("a namespace that the array took away leaves no link to the disk that has its name next", async (t) => {
+  const { node, link, connector } = setUp(t);
+  await connector.connect(node.context(), connection(), link("a"));
+  node.namespaces.set(nqn, [{ name: "nvme0n1", nguid: second, size: 1n << 30n }]);
+  const soon = { ...node.context(), signal: AbortSignal.timeout(300) };
+  await t.throwsAsync(connector.connect(soon, connection(), link("a")));
+  t.false(existsSync(link("a")));
+});
+
+test("what cannot be written out stays, without a wait that nothing could end", async (t) => {
+  const { node, link, connector } = setUp(t);
+  await connector.connect(node.context(), connection(), link("a"));
+  node.nvmeState = "connecting";
+  const disconnect = () => connector.disconnect(node.context(), connection(), link("a"));
+  await t.throwsAsync(disconnect(), { code: "unreachable", message: /no connection/ });
+  t.is(readlinkSync(link("a")), "/dev/nvme0n1");
+  t.deepEqual(node.changes, []);
+  node.nvmeState = "live";
+  await disconnect();
+  t.false(existsSync(link("a")));
 });
 
 test("what is in use stays, also for whoever would leave the subsystem", async (t) => {

@@ -9,12 +9,27 @@ use std::time::{Duration, Instant};
 use crate::stream::Cancel;
 use crate::{Error, ErrorKind, Result};
 
-/// How long a cancellation may go unnoticed.
-const CANCEL_CHECK: Duration = Duration::from_millis(50);
+/// A wait looks this often after its circumstances.
+const SLICE: Duration = Duration::from_millis(50);
 
-/// The steps under way, by what they are; true once somebody waited in vain.
-static UNDER_WAY: LazyLock<Mutex<HashMap<String, bool>>> = LazyLock::new(Mutex::default);
-static CHANGED: Condvar = Condvar::new();
+/// A step under way.
+#[derive(Default)]
+struct Step {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    result: Option<Result<()>>,
+    /// Somebody waited in vain.
+    overdue: bool,
+}
+
+type Steps = HashMap<String, Arc<Step>>;
+
+/// The steps under way, by what they are. A thread that waits for a device cannot be ended.
+static UNDER_WAY: LazyLock<Mutex<Steps>> = LazyLock::new(Mutex::default);
 
 /// Runs a step on a thread of its own and waits for it until `timeout`.
 ///
@@ -29,104 +44,163 @@ where
     T: Send + 'static,
     F: FnOnce() -> Result<T> + Send + 'static,
 {
-    // A deadline that no clock reaches is none.
-    let end = Instant::now().checked_add(timeout);
-    begin(what, timeout, end, cancel)?;
+    let wait = Wait::new(what, timeout, cancel);
     let slot = Arc::new(Mutex::new(None));
     let work = {
-        let (slot, what) = (Arc::clone(&slot), what.to_owned());
+        let slot = Arc::clone(&slot);
         move || {
-            let result = catch_unwind(AssertUnwindSafe(step))
-                .unwrap_or_else(|_| Err(Error::internal(format!("{what}: the step failed"))));
-            *lock(&slot) = Some(result);
-            lock(&UNDER_WAY).remove(&what);
-            CHANGED.notify_all();
+            *lock(&slot) = Some(step()?);
+            Ok(())
         }
     };
-    if let Err(error) = std::thread::Builder::new()
+    let mine = loop {
+        cancel.check()?;
+        let earlier = {
+            let mut under_way = lock(&UNDER_WAY);
+            match under_way.get(what) {
+                None => break start(&mut under_way, what, work)?,
+                Some(earlier) => Arc::clone(earlier),
+            }
+        };
+        if earlier.is_overdue() {
+            return Err(Error::new(
+                ErrorKind::Timeout,
+                format!("{what}: an earlier attempt is still not back; check its device"),
+            ));
+        }
+        let over = |state: &State| state.overdue || state.result.is_some();
+        wait.until(&earlier, over, || Ok(()))?;
+    };
+    wait.result(&mine, || Ok(()))?;
+    let value = lock(&slot).take();
+    value.ok_or_else(|| Error::internal(format!("{what}: the step has no result")))
+}
+
+/// As [`bounded`], but joins a step of this name that is under way, also an overdue one. `meanwhile` is called several
+/// times a second: it may do what brings the step back.
+///
+/// # Errors
+/// The step's own and those of `meanwhile`; `timeout` when it is not back in time; `cancelled`.
+pub(crate) fn joined(
+    what: &str,
+    timeout: Duration,
+    cancel: &Cancel,
+    step: impl FnOnce() -> Result<()> + Send + 'static,
+    meanwhile: impl FnMut() -> Result<()>,
+) -> Result<()> {
+    let wait = Wait::new(what, timeout, cancel);
+    let step = {
+        let mut under_way = lock(&UNDER_WAY);
+        match under_way.get(what) {
+            None => start(&mut under_way, what, step)?,
+            Some(earlier) => Arc::clone(earlier),
+        }
+    };
+    wait.result(&step, meanwhile)
+}
+
+/// True while a step of this name has not come back.
+pub(crate) fn is_under_way(what: &str) -> bool {
+    lock(&UNDER_WAY).contains_key(what)
+}
+
+fn start(
+    under_way: &mut Steps,
+    what: &str,
+    work: impl FnOnce() -> Result<()> + Send + 'static,
+) -> Result<Arc<Step>> {
+    let step = Arc::new(Step::default());
+    let (shared, name) = (Arc::clone(&step), what.to_owned());
+    let run = move || {
+        let result = catch_unwind(AssertUnwindSafe(work))
+            .unwrap_or_else(|_| Err(Error::internal(format!("{name}: the step failed"))));
+        // First: who has the result may begin the next one.
+        lock(&UNDER_WAY).remove(&name);
+        lock(&shared.state).result = Some(result);
+        shared.changed.notify_all();
+    };
+    std::thread::Builder::new()
         .name("blockio-step".into())
-        .spawn(work)
-    {
-        lock(&UNDER_WAY).remove(what);
-        CHANGED.notify_all();
-        return Err(Error::internal(format!(
-            "{what}: cannot start a thread: {error}"
-        )));
+        .spawn(run)
+        .map_err(|error| Error::internal(format!("{what}: cannot start a thread: {error}")))?;
+    under_way.insert(what.to_owned(), Arc::clone(&step));
+    Ok(step)
+}
+
+impl Step {
+    fn is_overdue(&self) -> bool {
+        lock(&self.state).overdue
     }
-    let mut under_way = lock(&UNDER_WAY);
-    loop {
-        if let Some(result) = lock(&slot).take() {
-            return result;
-        }
-        match wait(under_way, end, cancel) {
-            Ok(again) => under_way = again,
-            Err((_, Some(error))) => return Err(error),
-            Err((under_way, None)) => return Err(late(under_way, what, timeout)),
-        }
+
+    /// Waits for a moment; true when it is `over`.
+    fn wait(&self, moment: Duration, over: impl Fn(&State) -> bool) -> bool {
+        let waited = self
+            .changed
+            .wait_timeout_while(lock(&self.state), moment, |state| !over(state));
+        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        over(&state)
     }
 }
 
-/// Waits for its turn.
-fn begin(what: &str, timeout: Duration, end: Option<Instant>, cancel: &Cancel) -> Result<()> {
-    let mut under_way = lock(&UNDER_WAY);
-    loop {
-        cancel.check()?;
-        match under_way.get(what) {
-            None => {
-                under_way.insert(what.to_owned(), false);
+/// The wait of one caller.
+struct Wait<'a> {
+    what: &'a str,
+    timeout: Duration,
+    /// A deadline that no clock reaches is none.
+    end: Option<Instant>,
+    cancel: &'a Cancel,
+}
+
+impl<'a> Wait<'a> {
+    fn new(what: &'a str, timeout: Duration, cancel: &'a Cancel) -> Self {
+        Self {
+            what,
+            timeout,
+            end: Instant::now().checked_add(timeout),
+            cancel,
+        }
+    }
+
+    fn result(&self, step: &Step, meanwhile: impl FnMut() -> Result<()>) -> Result<()> {
+        self.until(step, |state| state.result.is_some(), meanwhile)?;
+        lock(&step.state).result.clone().unwrap_or(Ok(()))
+    }
+
+    fn until(
+        &self,
+        step: &Step,
+        over: impl Fn(&State) -> bool,
+        mut meanwhile: impl FnMut() -> Result<()>,
+    ) -> Result<()> {
+        loop {
+            self.cancel.check()?;
+            let now = Instant::now();
+            let left = self
+                .end
+                .map_or(SLICE, |end| end.saturating_duration_since(now));
+            if step.wait(left.min(SLICE), &over) {
                 return Ok(());
             }
-            Some(true) => {
-                return Err(Error::new(
-                    ErrorKind::Timeout,
-                    format!("{what}: an earlier attempt is still not back; check its device"),
-                ));
+            if left.is_zero() {
+                return Err(self.late(step));
             }
-            Some(false) => match wait(under_way, end, cancel) {
-                Ok(again) => under_way = again,
-                Err((_, Some(error))) => return Err(error),
-                Err((under_way, None)) => return Err(late(under_way, what, timeout)),
-            },
+            meanwhile()?;
         }
     }
-}
 
-type Steps = MutexGuard<'static, HashMap<String, bool>>;
-
-/// Waits for a change or a while; `None` for the error is the end of the time.
-fn wait(
-    under_way: Steps,
-    end: Option<Instant>,
-    cancel: &Cancel,
-) -> std::result::Result<Steps, (Steps, Option<Error>)> {
-    if let Err(error) = cancel.check() {
-        return Err((under_way, Some(error)));
+    /// From now on, nobody begins another one.
+    fn late(&self, step: &Step) -> Error {
+        lock(&step.state).overdue = true;
+        step.changed.notify_all();
+        Error::new(
+            ErrorKind::Timeout,
+            format!(
+                "{}: not finished within {} ms; check the device and its array",
+                self.what,
+                self.timeout.as_millis()
+            ),
+        )
     }
-    let left = end.map_or(CANCEL_CHECK, |end| {
-        end.saturating_duration_since(Instant::now())
-    });
-    if left.is_zero() {
-        return Err((under_way, None));
-    }
-    Ok(CHANGED
-        .wait_timeout(under_way, left.min(CANCEL_CHECK))
-        .unwrap_or_else(PoisonError::into_inner)
-        .0)
-}
-
-/// From now on, nobody waits for this step.
-fn late(mut under_way: Steps, what: &str, timeout: Duration) -> Error {
-    if let Some(overdue) = under_way.get_mut(what) {
-        *overdue = true;
-    }
-    CHANGED.notify_all();
-    Error::new(
-        ErrorKind::Timeout,
-        format!(
-            "{what}: not finished within {} ms; check the device and its array",
-            timeout.as_millis()
-        ),
-    )
 }
 
 /// No code that can panic runs under these locks.
@@ -169,7 +243,7 @@ mod tests {
         assert_eq!(second.unwrap_err().kind(), ErrorKind::Timeout);
         assert_eq!(bounded("scan c", PATIENCE, &cancel, || Ok(3)), Ok(3));
         drop(release);
-        while lock(&UNDER_WAY).contains_key("scan b") {
+        while is_under_way("scan b") {
             std::thread::yield_now();
         }
         assert_eq!(bounded("scan b", PATIENCE, &cancel, || Ok(4)), Ok(4));
@@ -201,6 +275,66 @@ mod tests {
         };
         let error = bounded("scan e", PATIENCE, &cancel, hang).unwrap_err();
         assert!(error.is_cancelled());
+        drop(release);
+    }
+
+    #[test]
+    fn a_joined_step_leaves_nothing_behind() {
+        let cancel = Cancel::default();
+        for result in [Ok(()), Err(Error::invalid("no"))] {
+            let expected = result.clone();
+            let step = || result;
+            assert_eq!(
+                joined("try it", PATIENCE, &cancel, step, || Ok(())),
+                expected
+            );
+            assert!(!is_under_way("try it"));
+        }
+    }
+
+    #[test]
+    fn a_step_that_does_not_return_is_joined_until_it_does() {
+        let cancel = Cancel::default();
+        let short = Duration::from_millis(150);
+        let (release, released) = channel::<()>();
+        let mut looks = 0;
+        let hang = move || {
+            let _ = released.recv();
+            Ok(())
+        };
+        let late = joined("hang", short, &cancel, hang, || {
+            looks += 1;
+            Ok(())
+        });
+        assert_eq!(late.unwrap_err().kind(), ErrorKind::Timeout);
+        assert!(looks >= 1 && is_under_way("hang"));
+        let again = || unreachable!("a second step");
+        let late = joined("hang", short, &cancel, again, || Ok(()));
+        assert_eq!(late.unwrap_err().kind(), ErrorKind::Timeout);
+        // What brings it back.
+        let mut release = Some(release);
+        let again = || unreachable!("a third step");
+        let back = joined("hang", PATIENCE, &cancel, again, || {
+            release = None;
+            Ok(())
+        });
+        assert_eq!(back, Ok(()));
+        assert!(!is_under_way("hang"));
+    }
+
+    #[test]
+    fn a_joined_wait_ends_when_cancelled() {
+        let cancel = Cancel::default();
+        let (release, released) = channel::<()>();
+        let hang = move || {
+            let _ = released.recv();
+            Ok(())
+        };
+        let error = joined("hang until cancelled", Duration::MAX, &cancel, hang, || {
+            cancel.stop();
+            Ok(())
+        });
+        assert!(error.unwrap_err().is_cancelled());
         drop(release);
     }
 }

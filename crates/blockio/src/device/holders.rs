@@ -37,6 +37,18 @@ pub struct Holder {
 /// # Errors
 /// `absent` when there is no such device; `invalid` when this is no name of one.
 pub fn holders(sysfs: &Sysfs, device: &str) -> Result<InUse> {
+    holders_but(sysfs, device, |_| false)
+}
+
+/// As [`holders`]; a device on it that is `no_user` counts as none, and is only listed.
+///
+/// # Errors
+/// As [`holders`].
+pub(crate) fn holders_but(
+    sysfs: &Sysfs,
+    device: &str,
+    no_user: impl Fn(&Holder) -> bool,
+) -> Result<InUse> {
     let name = name_of(sysfs, device)?;
     let mut found = InUse::default();
     let mut parts = vec![name.clone()];
@@ -57,7 +69,9 @@ pub fn holders(sysfs: &Sysfs, device: &str) -> Result<InUse> {
         };
         for holder in sysfs.names(&format!("{BLOCK}/{part}/holders"))? {
             let holder = holder_of(sysfs, holder, part)?;
-            found.by.push(describe(&holder, &whose));
+            if !no_user(&holder) {
+                found.by.push(describe(&holder, &whose));
+            }
             found.holders.push(holder);
         }
         // The kernel follows links before it notes the path.
@@ -79,11 +93,13 @@ pub fn holders(sysfs: &Sysfs, device: &str) -> Result<InUse> {
     Ok(found)
 }
 
-/// Number of a disk or partition, by its name or number.
-pub(super) fn devno_of(sysfs: &Sysfs, device: &str) -> Result<Devno> {
+/// Name and number of a disk or partition, by either.
+pub(super) fn named_devno_of(sysfs: &Sysfs, device: &str) -> Result<(String, Devno)> {
     let name = name_of(sysfs, device)?;
     let text = sysfs.text(&format!("{BLOCK}/{name}/dev"))?;
-    text.and_then(|text| text.parse().ok())
+    let devno = text.and_then(|text| text.parse().ok());
+    devno
+        .map(|devno| (name, devno))
         .ok_or_else(|| absent(device))
 }
 

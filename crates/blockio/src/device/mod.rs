@@ -23,9 +23,11 @@ mod wait;
 mod wwid;
 
 pub use bounded::bounded;
+pub(crate) use bounded::joined;
 pub use change::{PathState, delete, rescan, scan, set_state};
 pub use fc::{FcTarget, fc_targets};
 pub use hctl::Hctl;
+pub(crate) use holders::holders_but;
 pub use holders::{Holder, InUse, holders};
 pub use iscsi::{IscsiSession, sessions};
 pub use nvme::{
@@ -33,11 +35,13 @@ pub use nvme::{
     nvme_rescan,
 };
 pub use openers::openers;
+pub(crate) use openers::{Opener, openers_of};
 pub use scsi::{ScsiPath, path_at, paths_at, paths_of};
 pub use steps::{
     delete_within, flush_within, is_busy_within, nvme_rescan_within, rescan_within, scan_within,
 };
+pub(crate) use steps::{flush_joined, is_flushed};
 pub use sysfs::{Devno, Sysfs, Trace};
 pub use uevent::Uevents;
-pub use wait::{FoundPaths, wait_for, wait_paths};
+pub use wait::{FoundPaths, SWARM, Watch, wait_for, wait_paths};
 pub use wwid::{Kind as WwidKind, Wwid};

@@ -14,6 +14,45 @@ use crate::stream::Cancel;
 /// Without announcements, this is how often one looks: first, and at last.
 const LOOK_MIN: Duration = Duration::from_millis(100);
 const LOOK_MAX: Duration = Duration::from_millis(500);
+/// Announcements of one disk come within so long.
+pub const SWARM: Duration = Duration::from_millis(10);
+
+/// Pauses of one who waits for devices, ended by the kernel's announcements.
+#[derive(Debug)]
+pub struct Watch(Option<Uevents>);
+
+impl Watch {
+    /// Begins to listen. Of a tree of files, nothing is heard; of a system that does not let us listen, neither.
+    #[must_use]
+    pub fn of(sysfs: &Sysfs) -> Self {
+        let uevents = sysfs.is_real().then(Uevents::open).and_then(Result::ok);
+        Self(uevents)
+    }
+
+    /// Returns when a disk came, went or changed, but not before `min`: announcements come in swarms. After `max`, without
+    /// any.
+    ///
+    /// # Errors
+    /// `cancelled`.
+    pub fn pause(&mut self, min: Duration, max: Duration, cancel: &Cancel) -> Result<()> {
+        let end = Instant::now() + max;
+        cancel.sleep(min.min(max))?;
+        let _interruptible = cancel.enter();
+        loop {
+            cancel.check()?;
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            match self.0.as_ref().map(|uevents| uevents.wait(left)) {
+                Some(Ok(true)) => return Ok(()),
+                Some(Ok(false)) => {}
+                Some(Err(_)) => self.0 = None,
+                None => cancel.sleep(left)?,
+            }
+        }
+    }
+}
 
 /// Waits until `condition` gives something. Looks at once, whenever the kernel announces a change of disks, and now and
 /// then in case that it cannot be heard. The last look is at the deadline; `None` when that one gives nothing, too.
@@ -27,37 +66,19 @@ pub fn wait_for<T>(
     mut condition: impl FnMut(&Sysfs) -> Result<Option<T>>,
 ) -> Result<Option<T>> {
     cancel.check()?;
-    // Listening begins before the first look: what happens in between is not missed. A tree of files announces nothing.
-    let mut uevents = if sysfs.is_real() {
-        Uevents::open().ok()
-    } else {
-        None
-    };
-    let _interruptible = cancel.enter();
+    // Listening begins before the first look: what happens in between is not missed.
+    let mut watch = Watch::of(sysfs);
     let mut pause = LOOK_MIN;
     loop {
         if let Some(found) = condition(sysfs)? {
             return Ok(Some(found));
         }
-        if Instant::now() >= deadline {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
             return Ok(None);
         }
-        let next = Instant::now() + pause;
-        let next = next.min(deadline);
+        watch.pause(SWARM, pause.min(left), cancel)?;
         pause = (pause * 3 / 2).min(LOOK_MAX);
-        loop {
-            cancel.check()?;
-            let left = next.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                break;
-            }
-            match uevents.as_ref().map(|uevents| uevents.wait(left)) {
-                Some(Ok(true)) => break,
-                Some(Ok(false)) => {}
-                Some(Err(_)) => uevents = None,
-                None => cancel.sleep(left)?,
-            }
-        }
     }
 }
 

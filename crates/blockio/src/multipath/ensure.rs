@@ -4,13 +4,17 @@
 use std::time::{Duration, Instant};
 
 use super::names::{check_disk, check_wwid, uuid_of};
-use super::{Daemon, LOOK_AGAIN, Map, Multipath, Patience, Reply};
+use super::{Daemon, LOOK_AGAIN, LOOK_SELDOM, Map, Multipath, Patience, Reply};
 use crate::{Error, ErrorKind, Result};
 
 /// The daemon acts by itself on what udev reports, and better knows when; it is told what to do after this.
 const BY_ITSELF: Duration = Duration::from_millis(300);
-/// Pause between two rounds of telling it.
+/// Pause between two rounds of telling it: first, and at last. While many disks appear at once, each question takes time
+/// from the daemon that it needs for the answers.
 const ROUND: Duration = Duration::from_secs(1);
+const ROUND_MAX: Duration = Duration::from_secs(8);
+/// The daemon cannot add what udev has not looked at; after so long without a look, udev may not run at all.
+const UDEV: Duration = Duration::from_secs(15);
 /// A map that works and did not change for so long is as good as it gets.
 const STEADY: Duration = Duration::from_secs(5);
 
@@ -62,6 +66,7 @@ impl Multipath {
             paths,
             wanted: wanted.max(1),
             patience,
+            since: Instant::now(),
             told: String::new(),
         }
         .run()
@@ -75,13 +80,16 @@ struct Attempt<'a> {
     paths: &'a [String],
     wanted: usize,
     patience: &'a Patience<'a>,
+    since: Instant,
     /// The last thing that did not work.
     told: String,
 }
 
 impl Attempt<'_> {
     fn run(&mut self) -> Result<Ensured> {
-        let mut tell_at = Instant::now() + BY_ITSELF;
+        let mut tell_at = self.since + BY_ITSELF;
+        let mut round = ROUND;
+        let mut pause = LOOK_AGAIN;
         let mut steady = Steady::default();
         loop {
             let map = self.map()?;
@@ -105,9 +113,11 @@ impl Attempt<'_> {
                         None => {}
                     }
                 }
-                tell_at = Instant::now() + ROUND;
+                tell_at = Instant::now() + round;
+                round = (round * 2).min(ROUND_MAX);
             }
-            self.patience.pause(LOOK_AGAIN)?;
+            self.patience.pause(pause)?;
+            pause = (pause * 5 / 4).min(LOOK_SELDOM);
         }
     }
 
@@ -140,10 +150,16 @@ impl Attempt<'_> {
     /// Tells the daemon what it has not done. Gives why it never will.
     fn tell(&mut self, map: Option<&Map>, missing: &[String]) -> Result<Option<Off>> {
         let mut excluded = 0;
+        let mut early = false;
         for path in missing {
             // What the kernel does not have, the daemon cannot add.
-            if !self.multipath.sysfs.exists(path) {
+            if !self.multipath.sysfs.exists(path)? {
                 self.told = format!("the kernel has no disk {path}");
+                continue;
+            }
+            if self.since.elapsed() < UDEV && !self.multipath.udev_knows(path)? {
+                self.told = format!("udev has not looked at {path}");
+                early = true;
                 continue;
             }
             let reply = self.ask(|daemon, patience| daemon.add_path(path, patience))?;
@@ -158,7 +174,7 @@ impl Attempt<'_> {
         if !missing.is_empty() && excluded == self.paths.len() {
             return Ok(Some(Off::Excluded));
         }
-        if map.is_some() || self.multipath.look(&uuid_of(self.wwid))?.is_some() {
+        if early || map.is_some() || self.multipath.look(&uuid_of(self.wwid))?.is_some() {
             return Ok(None);
         }
         // The paths are known now, but it may not want a map of them (find_multipaths).

@@ -6,11 +6,9 @@
 //!
 //! A map is known by the WWID of its disk. Its name is whatever the administrator configured, and its number changes.
 
-mod aside;
 mod control;
 mod daemon;
 mod ensure;
-mod flush;
 mod kernel;
 mod mapper;
 mod model;
@@ -44,6 +42,8 @@ use kernel::{Seen, Sysfs};
 
 /// Pause between two looks at something that is about to change.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// The same, when it takes its time.
+const LOOK_SELDOM: Duration = Duration::from_millis(500);
 /// A daemon that is busy for longer is asked again, or done without.
 const DAEMON_LIMIT: Duration = Duration::from_secs(5);
 /// What the daemon only adds to the kernel's word is not worth more than this.
@@ -139,6 +139,16 @@ impl Multipath {
                 _ => patience.pause(LOOK_AGAIN)?,
             }
         }
+    }
+
+    /// True once udev has finished with a disk, or when there is no udev to wait for.
+    fn udev_knows(&self, disk: &str) -> Result<bool> {
+        let data = self.root.join("run/udev/data");
+        if !data.exists() {
+            return Ok(true);
+        }
+        let number = self.sysfs.number(disk)?;
+        Ok(number.is_some_and(|number| data.join(format!("b{number}")).exists()))
     }
 
     /// The map's device file.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-//! Processes that have a device open.
+//! Processes that have a map open, and what they want with it.
 
-use std::path::{Path, PathBuf};
+use crate::device::{Opener, Sysfs, openers_of};
 
 /// As many names as a message needs.
 const NAMES_MAX: usize = 5;
@@ -24,35 +24,14 @@ const PROBERS: [&str; 13] = [
     "lvs",
 ];
 
-struct Opener {
-    pid: String,
-    name: String,
-    times: u32,
-}
-
 /// Who has one of some devices open, as far as this can be seen from here.
 pub(super) struct Openers(Vec<Opener>);
 
 impl Openers {
     /// Looks at each descriptor of each process: not for every turn of a loop.
-    pub fn of(root: &Path, devices: &[String]) -> Self {
-        let nodes: Vec<PathBuf> = devices
-            .iter()
-            .map(|device| Path::new("/dev").join(device))
-            .collect();
-        let processes = std::fs::read_dir(root.join("proc")).into_iter().flatten();
-        let openers = processes.flatten().filter_map(|process| {
-            let pid = process.file_name().into_string().ok()?;
-            pid.parse::<u32>().ok()?;
-            let times = times_open(&process.path().join("fd"), &nodes);
-            let name = || std::fs::read_to_string(process.path().join("comm")).unwrap_or_default();
-            (times > 0).then(|| Opener {
-                name: name().trim().to_owned(),
-                pid,
-                times,
-            })
-        });
-        Self(openers.collect())
+    pub fn of(sysfs: &Sysfs, devices: &[&str]) -> Self {
+        // Who cannot be seen is not named, and counts as somebody who keeps it.
+        Self(openers_of(sysfs, devices).unwrap_or_default())
     }
 
     /// In words.
@@ -63,7 +42,7 @@ impl Openers {
         self.0
             .iter()
             .take(NAMES_MAX)
-            .map(|opener| format!("process {} ({})", opener.name, opener.pid))
+            .map(ToString::to_string)
             .collect()
     }
 
@@ -74,15 +53,6 @@ impl Openers {
             && self
                 .0
                 .iter()
-                .all(|opener| PROBERS.contains(&opener.name.as_str()))
+                .all(|opener| PROBERS.contains(&opener.program.as_str()))
     }
-}
-
-fn times_open(descriptors: &Path, nodes: &[PathBuf]) -> u32 {
-    let files = std::fs::read_dir(descriptors).into_iter().flatten();
-    let targets = files
-        .flatten()
-        .filter_map(|file| std::fs::read_link(file.path()).ok());
-    let count = targets.filter(|target| nodes.contains(target)).count();
-    u32::try_from(count).unwrap_or(u32::MAX)
 }

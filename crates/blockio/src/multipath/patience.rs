@@ -57,6 +57,11 @@ impl<'a> Patience<'a> {
         }
     }
 
+    /// The switch.
+    pub(super) const fn cancel(&self) -> &'a Cancel {
+        self.cancel
+    }
+
     /// Time until the deadline.
     #[must_use]
     pub fn left(&self) -> Duration {

@@ -6,7 +6,6 @@
 //! does. At last the daemon forgets the paths, or the next report about one of them would bring the map back.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,8 +13,9 @@ use super::kernel::Seen;
 use super::names::{check_wwid, uuid_of};
 use super::openers::Openers;
 use super::release::Release;
-use super::users::{Census, Users};
-use super::{LOOK_AGAIN, MapperDevice, Multipath, Patience, Reply, aside, flush, lacks_mapper};
+use super::users::{Users, users_of};
+use super::{LOOK_AGAIN, MapperDevice, Multipath, Patience, Reply, lacks_mapper};
+use crate::device::{self, flush_joined, is_flushed, joined};
 use crate::{Error, ErrorKind, Result};
 
 /// udev looks into each device that appears or changes. What only has a map open, without a name for it, gets this
@@ -51,7 +51,7 @@ impl Multipath {
         let uuid = uuid_of(wwid);
         let mut removal = Removal {
             multipath: self,
-            census: Census::below(&self.root),
+            tree: device::Sysfs::new(&self.root),
             wwid,
             uuid: &uuid,
             release: Release::new(self, wwid, &uuid),
@@ -74,7 +74,7 @@ impl Multipath {
 /// One call of [`Multipath::remove_map`].
 struct Removal<'a> {
     multipath: &'a Multipath,
-    census: Census,
+    tree: device::Sysfs,
     wwid: &'a str,
     uuid: &'a str,
     patience: &'a Patience<'a>,
@@ -142,17 +142,16 @@ impl Removal<'_> {
     }
 
     fn step(&mut self, seen: &Seen, mapper: Option<&MapperDevice>) -> Result<()> {
-        let users = self.census.users(&seen.device, self.uuid)?;
+        let users = users_of(&self.tree, &seen.device, self.uuid)?;
         if !users.users.is_empty() {
             return Err(self.busy(&users.users));
         }
-        let node = self.multipath.root.join("dev").join(&seen.device);
         // An earlier flush that hangs has it open; joining it below is how that ends.
-        if !flush::is_under_way(&node) && self.is_open(seen, mapper, &users)? {
+        if !is_flushed(&self.tree, &seen.device) && self.is_open(seen, mapper, &users)? {
             return self.patience.pause(LOOK_AGAIN);
         }
         if self.flushed.is_none() {
-            self.flush(&node)?;
+            self.flush(&seen.device)?;
         }
         // Asked with no time left, the daemon would act after our look.
         if self.patience.is_over() {
@@ -209,21 +208,23 @@ impl Removal<'_> {
     }
 
     fn openers(&self, seen: &Seen, users: &Users) -> Openers {
-        let mut devices = vec![seen.device.clone()];
+        let mut devices = vec![seen.device.as_str()];
         let partitions = users.partitions.iter();
-        devices.extend(partitions.map(|partition| partition.device.clone()));
-        Openers::of(&self.multipath.root, &devices)
+        devices.extend(partitions.map(|partition| partition.device.as_str()));
+        Openers::of(&self.tree, &devices)
     }
 
     fn opened(&self, seen: &Seen, users: &Users) -> Error {
         self.busy(&self.openers(seen, users).names())
     }
 
-    fn flush(&mut self, node: &Path) -> Result<()> {
+    fn flush(&mut self, device: &str) -> Result<()> {
         let patience = self.patience;
         self.release.release_if_dead(patience)?;
         let release = &mut self.release;
-        match flush::flush(node, patience, || release.release_if_dead(patience)) {
+        let (limit, cancel) = (patience.left(), patience.cancel());
+        let meanwhile = || release.release_if_dead(patience);
+        match flush_joined(&self.tree, device, limit, cancel, meanwhile) {
             Ok(()) => self.flushed = Some(true),
             // It went away; the next look tells.
             Err(error) if error.kind() == ErrorKind::Absent => {}
@@ -305,7 +306,8 @@ impl Removal<'_> {
         for uuid in uuids.chain([self.uuid]) {
             let (mapper, gone) = (Arc::clone(&self.multipath.mapper), uuid.to_owned());
             let work = move || mapper.remove(&gone);
-            match aside::run(&format!("remove {uuid}"), work, &patience, || Ok(())) {
+            let what = format!("remove {uuid}");
+            match joined(&what, patience.left(), patience.cancel(), work, || Ok(())) {
                 Ok(()) => {}
                 // Opened since the look at it; the next one tells by whom.
                 Err(error) if error.kind() == ErrorKind::Busy => {
@@ -346,7 +348,7 @@ impl Removal<'_> {
 
     fn overdue(&self, seen: &Seen) -> Error {
         if self.open_since.is_some() {
-            let users = self.census.users(&seen.device, self.uuid);
+            let users = users_of(&self.tree, &seen.device, self.uuid);
             return self.opened(seen, &users.unwrap_or_default());
         }
         let problem = if self.problem.is_empty() {

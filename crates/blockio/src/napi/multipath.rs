@@ -5,6 +5,7 @@
 //! the system has it; `@` begins an abstract name.
 
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use napi::Env;
@@ -12,6 +13,7 @@ use napi::bindgen_prelude::{BigInt, Object};
 use napi_derive::napi;
 
 use super::{Result, bytes, cancellable, promise};
+use crate::device::{SWARM, Sysfs, Watch};
 use crate::multipath::{
     Checker, DeviceState, Ensured, FindMultipaths, Map, MapPath, Multipath, Off, PathState,
     Patience, Settings, Status,
@@ -238,9 +240,20 @@ pub fn multipath_ensure(env: &Env, wanted: MultipathWanted) -> Result<Object<'_>
     cancellable(env, move |cancel| {
         let multipath = Multipath::new(Path::new(&wanted.root), wanted.socket.as_deref());
         let usable = usize::try_from(wanted.wanted).unwrap_or(usize::MAX);
+        let watch = Mutex::new(Watch::of(&Sysfs::new(&wanted.root)));
+        let wake = |pause| {
+            let mut watch = watch.lock().unwrap_or_else(PoisonError::into_inner);
+            // Whoever cancelled is told by the next look at the switch.
+            let _ = watch.pause(SWARM, pause, cancel);
+        };
         let patience = Patience::new(millis(wanted.timeout_ms), cancel);
         multipath
-            .ensure_map(&wanted.wwid, &wanted.paths, usable, &patience)
+            .ensure_map(
+                &wanted.wwid,
+                &wanted.paths,
+                usable,
+                &patience.woken_by(&wake),
+            )
             .map(MultipathEnsured::from)
     })
 }

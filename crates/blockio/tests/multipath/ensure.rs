@@ -191,6 +191,27 @@ fn disks_that_the_kernel_does_not_have_are_not_told() {
 }
 
 #[test]
+fn disks_that_udev_has_not_looked_at_are_told_when_it_has() {
+    let node = Node::new();
+    let data = node.path("run/udev/data");
+    std::fs::create_dir_all(&data).unwrap();
+    let number = |disk: &str| {
+        let text = std::fs::read_to_string(node.path(&format!("sys/block/{disk}/dev"))).unwrap();
+        data.join(format!("b{}", text.trim()))
+    };
+    std::fs::write(number("sdb"), "").unwrap();
+    let daemon = makes_it_on(&node, "add path sdc", "ok\n");
+    let error = ensure(&node, 2, millis(700)).unwrap_err();
+    assert!(
+        error.message().contains("udev has not looked at sdc"),
+        "{error}"
+    );
+    assert_eq!(daemon.orders(), ["add path sdb"]);
+    std::fs::write(number("sdc"), "").unwrap();
+    assert_eq!(map_of(ensure(&node, 2, LONG)).0.paths.len(), 2);
+}
+
+#[test]
 fn it_stops_when_cancelled() {
     let node = Node::new();
     let daemon = node.daemon(|_, _| Answer::Silence);

@@ -40,6 +40,8 @@ impl Node {
         for dir in ["sys/block", "proc/self", "dev/mapper", "run"] {
             fs::create_dir_all(node.path(dir)).unwrap();
         }
+        fs::create_dir(node.path("sys/class")).unwrap();
+        symlink("../block", node.path("sys/class/block")).unwrap();
         node.disk("sdb", "8:16", "2:0:0:1");
         node.disk("sdc", "8:32", "3:0:0:1");
         node

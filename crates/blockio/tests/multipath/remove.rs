@@ -78,11 +78,11 @@ fn what_is_in_use_stays() {
     let node = with_map();
     let daemon = obedient(&node);
     node.device(7, "vg0-data", "LVM-abc", &["dm-3"]);
-    assert_refused(&node, &daemon, "LVM volume vg0-data (dm-7)");
+    assert_refused(&node, &daemon, "LVM volume vg0-data on it");
     node.drop_device("LVM-abc");
     let mounts = "36 25 254:3 / /mnt/data rw - ext4 /dev/mapper/mpatha rw\n";
     fs::write(node.path("proc/self/mountinfo"), mounts).unwrap();
-    assert_refused(&node, &daemon, "mounted at /mnt/data");
+    assert_refused(&node, &daemon, "mounted on /mnt/data");
     fs::write(node.path("proc/self/mountinfo"), "").unwrap();
     let swaps = "Filename\tType\tSize\n/dev/dm-3  partition 65532 0 -2\n";
     fs::write(node.path("proc/swaps"), swaps).unwrap();
@@ -100,7 +100,7 @@ fn a_partition_in_use_is_in_the_way_and_an_unused_one_goes_too() {
     node.mapper(UUID, |device| device.open_count = 1);
     let mounts = "36 25 254:5 / /mnt/part rw - ext4 /dev/mapper/mpatha-part1 rw\n";
     fs::write(node.path("proc/self/mountinfo"), mounts).unwrap();
-    assert_refused(&node, &daemon, "partition 1 is mounted at /mnt/part");
+    assert_refused(&node, &daemon, "partition 1: mounted on /mnt/part");
     fs::write(node.path("proc/self/mountinfo"), "").unwrap();
     assert_eq!(remove(&node, LONG), DONE);
     assert_eq!(
@@ -114,7 +114,7 @@ fn a_process_that_keeps_it_open_is_named() {
     let node = with_map();
     let daemon = obedient(&node);
     opener(&node, "kvm");
-    assert_refused(&node, &daemon, "process kvm (4711)");
+    assert_refused(&node, &daemon, "open in process 4711 (kvm)");
 }
 
 /// A process that has the map open.

@@ -70,8 +70,16 @@ export class Api {
     what: string,
     path: string,
     schema: T,
+    how: Pick<Call, "probe"> = {},
   ): Promise<z.output<T>[]> {
-    const data = await this.send(ctx, { what, method: "GET", path, repeat: "repeatable", gives: "list" });
+    const data = await this.send(ctx, {
+      what,
+      method: "GET",
+      path,
+      repeat: "repeatable",
+      gives: "list",
+      ...how,
+    });
     return (entriesOf(data) ?? []).map((row) => this.decode(what, schema, row));
   }
 

@@ -14,7 +14,7 @@ export interface Endpoint {
   readonly verify: boolean;
   /** Certificates to trust, in PEM; those that Node brings along when absent. */
   readonly ca?: string;
-  /** `v4` when absent. */
+  /** When absent `v4`, or `v3` for an array that does not know that. */
   readonly version?: "v3" | "v4";
 }
 

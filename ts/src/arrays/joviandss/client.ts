@@ -46,10 +46,10 @@ export class JoviandssClient {
     }
   }
 
-  /** The addresses of the pool. */
-  vips(ctx: Context): Promise<Vip[]> {
+  /** The addresses of the pool. `probe`: soon or not at all. */
+  vips(ctx: Context, how: { readonly probe?: boolean } = {}): Promise<Vip[]> {
     const what = `list addresses of pool '${this.#api.pool}'`;
-    return this.#api.list(ctx, what, this.#api.path("vips"), vipSchema);
+    return this.#api.list(ctx, what, this.#api.path("vips"), vipSchema, how);
   }
 
   /** Ends all connections. */

@@ -6,6 +6,7 @@ import type { Secret } from "../../common/secret.js";
 import { waitUntil } from "../../common/wait.js";
 import { means } from "./answer.js";
 import type { Api } from "./api.js";
+import type { Call } from "./call.js";
 import {
   attachmentSchema,
   type JovianLun,
@@ -30,11 +31,18 @@ export interface TargetAccess {
 
 /** The requests for targets, LUNs, CHAP users and sessions. */
 export class Exports {
+  #limitsPortals = true;
+
   constructor(
     private readonly api: Api,
     /** How long a target is waited for that was made, or deleted. */
     private readonly patienceMs = 10_000,
   ) {}
+
+  /** False when the array is too old to keep targets to some of the pool's addresses. */
+  get limitsPortals(): boolean {
+    return this.#limitsPortals;
+  }
 
   list(ctx: Context): Promise<JovianTarget[]> {
     return this.api.list(ctx, "list targets", this.#path(), targetSchema);
@@ -44,25 +52,69 @@ export class Exports {
     return this.api.find(ctx, `look up target ${iqn}`, this.#path(iqn), targetSchema);
   }
 
-  /** Makes a target and waits until it can be asked for. One that is there already is left as it is. */
-  async create(ctx: Context, iqn: string, access: TargetAccess): Promise<void> {
+  /**
+   * Makes a target and waits until it can be asked for. One that is there already is left as it is.
+   */
+  async create(
+    ctx: Context,
+    iqn: string,
+    access: TargetAccess,
+  ): Promise<{ readonly made: boolean; readonly target: JovianTarget }> {
     const what = `create target ${iqn}`;
-    const landed = async (asker: Context) => (await this.find(asker, iqn)) !== undefined;
-    const body = { name: iqnOf(iqn), active: true, ...accessBody(access) };
+    let target: JovianTarget | undefined;
+    const landed = async (asker: Context) => {
+      target = await this.find(asker, iqn);
+      return target !== undefined;
+    };
+    let made = true;
     try {
-      await this.api.send(ctx, { what, method: "POST", path: this.#path(), body, repeat: "once", landed });
+      await this.#allowing(ctx, access, (part) => ({
+        what,
+        method: "POST",
+        path: this.#path(),
+        body: { name: iqnOf(iqn), active: true, ...part },
+        repeat: "once",
+        landed,
+      }));
     } catch (error) {
       if (!means(error, "exists")) throw error;
+      made = error.afterLost;
     }
-    if (await waitUntil(() => landed(ctx), this.patienceMs, ctx.signal)) return;
+    await waitUntil(() => landed(ctx), this.patienceMs, ctx.signal);
+    if (target) return { made, target };
     throw fail("timeout", `${what}: JovianDSS does not show it; look at it there`);
   }
 
   /** Changes how a target lets initiators in. */
   async setAccess(ctx: Context, iqn: string, access: Partial<TargetAccess>): Promise<void> {
-    const body = { name: iqnOf(iqn), ...accessBody(access) };
-    const what = `change target ${iqn}`;
-    await this.api.send(ctx, { what, method: "PUT", path: this.#path(iqn), body, repeat: "repeatable" });
+    await this.#allowing(ctx, access, (part) => ({
+      what: `change target ${iqn}`,
+      method: "PUT",
+      path: this.#path(iqn),
+      body: { name: iqnOf(iqn), ...part },
+      repeat: "repeatable",
+    }));
+  }
+
+  /** Sends what lets initiators in, without the addresses to an array that does not know of those. */
+  async #allowing(
+    ctx: Context,
+    { vips, chap }: Partial<TargetAccess>,
+    call: (part: Record<string, unknown>) => Call,
+  ): Promise<void> {
+    const users = chap === undefined ? {} : { incoming_users_active: chap };
+    if (vips !== undefined && this.#limitsPortals) {
+      try {
+        const portals = { vip_allowed_portals: { enabled: true, assigned_vips: vips } };
+        await this.api.send(ctx, call({ ...users, ...portals }));
+        return;
+      } catch (error) {
+        if (!means(error, "outdated")) throw error;
+        this.#limitsPortals = false;
+        ctx.log.warn("this JovianDSS cannot keep targets to some addresses: they answer at all of the pool");
+      }
+    }
+    await this.api.send(ctx, call(users));
   }
 
   /** Deletes a target and its sessions, as often as the array needs it. False when there was none. */
@@ -172,11 +224,4 @@ export class Exports {
     const [iqn, ...rest] = parts;
     return this.api.path("san/iscsi/targets", ...(iqn === undefined ? [] : [iqnOf(iqn), ...rest]));
   }
-}
-
-function accessBody({ vips, chap }: Partial<TargetAccess>): Record<string, unknown> {
-  return {
-    ...(chap === undefined ? {} : { incoming_users_active: chap }),
-    ...(vips === undefined ? {} : { vip_allowed_portals: { enabled: true, assigned_vips: vips } }),
-  };
 }

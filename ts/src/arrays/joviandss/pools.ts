@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
+import { createSecureContext } from "node:tls";
 import { buildConnector, Pool } from "undici";
 import { remembering } from "../../common/http/exchange.js";
 import type { Endpoint } from "./call.js";
@@ -20,7 +21,8 @@ export class Pools {
       buildConnector({
         timeout: connectMs,
         rejectUnauthorized: verify,
-        ...(ca === undefined ? {} : { ca }),
+        // Made once: to read all certificates of a machine takes longer than a request.
+        secureContext: createSecureContext(ca === undefined ? {} : { ca }),
       }),
     );
     for (const address of addresses) {

@@ -75,7 +75,7 @@ export const properties = {
     pve: { description: "Most volumes on a target." },
   },
   thin_provisioning: {
-    schema: boolean(false),
+    schema: boolean(true),
     pve: { description: "New volumes reserve no space." },
   },
   block_size: {
@@ -111,7 +111,14 @@ export const properties = {
       .optional(),
     pve: { fixed: true, description: "Keeps the volumes of clusters that share a pool apart." },
   },
-  debug: { schema: boolean(false), pve: { description: "Log more." } },
+  log_file: {
+    schema: z
+      .string()
+      .regex(/^\/[^\s]{1,250}$/, "an absolute path")
+      .default("/var/log/joviandss/joviandss.log"),
+    pve: { description: "Log of this storage, on each node; rotated at 16 MiB, five older ones are kept." },
+  },
+  debug: { schema: boolean(false), pve: { description: "Log every request too." } },
   content: { schema: z.record(z.string(), flag(z.boolean())).optional(), pve: { core: true } },
   path: { schema: z.unknown().optional(), pve: { core: true } },
   "create-base-path": { schema: z.unknown().optional(), pve: { core: true } },
@@ -141,7 +148,6 @@ function lock(name: string) {
 
 /** The properties that have no effect. Whatever a section says of them, it can be used. */
 export const legacyProperties: Record<string, { schema: z.ZodType; pve: PveProperty }> = {
-  log_file: { schema: z.string().optional(), pve: ignored("the log is the journal's") },
   delete_timeout: { schema: seconds, pve: ignored("seconds for deleting") },
   jdssc_timeout: { schema: seconds, pve: ignored("seconds for one command") },
   data_copy_bs: { schema: z.string().optional(), pve: ignored("block size of copies") },

@@ -36,6 +36,7 @@ export interface JoviandssSection {
   readonly multipath: boolean;
   readonly chapUser: string | undefined;
   readonly clusterPrefix: string | undefined;
+  readonly logFile: string;
   readonly debug: boolean;
   /** Content types that the section allows. */
   readonly content: readonly string[];
@@ -72,6 +73,7 @@ export function parseSection(scfg: Readonly<Record<string, unknown>>): Joviandss
     multipath: section.multipath,
     chapUser: section.chap_enabled ? section.chap_user_name : undefined,
     clusterPrefix: section.cluster_prefix,
+    logFile: section.log_file,
     debug: section.debug,
     content: Object.entries(section.content ?? { images: true, rootdir: true })
       .filter(([, on]) => on)

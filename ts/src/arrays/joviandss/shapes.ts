@@ -8,6 +8,16 @@ const decimal = z.union([z.string().regex(/^[0-9]{1,20}$/), z.number().int().non
 const bytes = decimal.transform((value): Bytes => BigInt(value));
 /** Seconds since the epoch; dates, which are in the array's own time zone, count as unknown. */
 const epoch = decimal.transform(Number).optional().catch(undefined);
+/** A date of the array's own time, which is taken for this node's. */
+const dated = z
+  .string()
+  .transform((text) => {
+    const [, ...parts] = /^(\d{4})-(\d{1,2})-(\d{1,2}) (\d{1,2}):(\d{1,2}):(\d{1,2})$/.exec(text) ?? [];
+    const [year = 0, month = 1, ...rest] = parts.map(Number);
+    return parts.length === 0 ? undefined : Math.floor(new Date(year, month - 1, ...rest).getTime() / 1000);
+  })
+  .optional()
+  .catch(undefined);
 const word = z.string().min(1);
 const optionalWord = word.optional().catch(undefined);
 
@@ -96,6 +106,8 @@ export interface JovianSnapshot {
   readonly name: string;
   readonly guid?: string;
   readonly created?: number;
+  /** The same by the array's clock face, where it tells no more: good for showing only. */
+  readonly shown?: number;
   readonly txg?: number;
   readonly size?: Bytes;
   /** Names of the zvols that were cloned from it, where it says so. */
@@ -104,7 +116,10 @@ export interface JovianSnapshot {
 
 const snapshotMembers = z.object({
   guid: optionalWord,
-  creation: epoch,
+  creation: z
+    .unknown()
+    .transform((value) => ({ created: epoch.parse(value), shown: dated.parse(value) }))
+    .optional(),
   createtxg: epoch,
   volsize: bytes.optional().catch(undefined),
   clones: z.string().optional().catch(undefined),
@@ -120,7 +135,7 @@ export const snapshotSchema = z
       ?.split(",")
       .filter((name) => name !== "")
       .map((name) => name.slice(name.indexOf("/") + 1));
-    return compact({ name: row.name, guid, created: creation, txg: createtxg, size: volsize, clones: names });
+    return compact({ name: row.name, guid, ...creation, txg: createtxg, size: volsize, clones: names });
   });
 
 /** A snapshot that was asked for by its name, which the answer may leave out. */
@@ -130,6 +145,9 @@ export function namedSnapshotSchema(name: string) {
     snapshotSchema,
   );
 }
+
+/** Where a snapshot is. */
+export const snapshotNameSchema = z.object({ volume: word, name: word });
 
 export const cloneSchema = z.object({ name: word }).transform(({ name }) => name);
 

@@ -7,6 +7,7 @@ import {
   type JovianSnapshot,
   namedSnapshotSchema,
   rollbackSchema,
+  snapshotNameSchema,
   snapshotSchema,
 } from "./shapes.js";
 import { nameOf } from "./volumes.js";
@@ -24,6 +25,13 @@ export class Snapshots {
     const what = `list snapshots of volume '${volume}'`;
     const rows = await this.api.pages(ctx, what, this.#path(volume));
     return rows.map((row) => this.api.decode(what, snapshotSchema, row));
+  }
+
+  /** Every snapshot of all volumes of the pool, with its volume. */
+  async listPool(ctx: Context): Promise<{ readonly volume: string; readonly name: string }[]> {
+    const what = "list snapshots of the pool";
+    const rows = await this.api.pages(ctx, what, this.api.path("volumes/snapshots"));
+    return rows.map((row) => this.api.decode(what, snapshotNameSchema, row));
   }
 
   /** Throws `absent` when the array says so. */

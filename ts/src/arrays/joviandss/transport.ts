@@ -6,9 +6,10 @@ import { hedged } from "../../common/http/hedge.js";
 import type { TransportLimits } from "../../common/http/limits.js";
 import { interrupted, LostReply, Unreadable } from "../../common/http/lost.js";
 import { Secret } from "../../common/secret.js";
-import { arrayError, JovianError } from "./answer.js";
+import { type ArrayAnswer, arrayError, JovianError } from "./answer.js";
 import { attempt, type Outcome } from "./attempt.js";
 import { acceptableFor, type Call, defaultLimits, type Endpoint } from "./call.js";
+import { findRule } from "./catalogue.js";
 import { type Place, Pools } from "./pools.js";
 import { Rotation } from "./rotation.js";
 
@@ -25,6 +26,8 @@ export class Transport {
   readonly #rotation: Rotation;
   readonly #pools: Pools;
   readonly #credentials: Secret;
+  /** Undefined until the array has answered. */
+  #version: Endpoint["version"];
   #closed = false;
 
   constructor(endpoint: Endpoint, limits: Partial<TransportLimits> = {}) {
@@ -32,6 +35,7 @@ export class Transport {
     this.#limits = { ...defaultLimits, ...limits };
     this.#rotation = new Rotation(endpoint.addresses);
     this.#pools = new Pools(endpoint, this.#limits.connectMs);
+    this.#version = endpoint.version;
     const plain = `${endpoint.user}:${endpoint.password.reveal()}`;
     this.#credentials = new Secret(Buffer.from(plain).toString("base64"));
   }
@@ -49,11 +53,17 @@ export class Transport {
     const count = this.#rotation.addresses.length;
     let [lost, silent, round] = [false, 0, 0];
     for (;;) {
+      const started = performance.now();
+      const asked = this.#version ?? "v4";
       const { outcome, address } = await this.#attempt(call, end, ctx.signal);
+      const { method, path } = call;
+      ctx.log.debug("request", { method, path, address, outcome: outcome.kind, ms: since(started) });
       if (outcome.kind === "data") {
         this.#rotation.worked(address);
+        this.#version ??= "v4";
         return outcome.data;
       }
+      if (outcome.kind === "error" && this.#isOlder(outcome.answer, asked)) continue;
       const unseen = call.method !== "GET" && mayHaveWorked(outcome);
       lost ||= unseen;
       const error = this.#errorOf(outcome, call, address, lost, ctx.signal);
@@ -76,6 +86,14 @@ export class Transport {
   async close(): Promise<void> {
     this.#closed = true;
     await this.#pools.close();
+  }
+
+  /** An array that does not know the first address it is asked for has only the API before. */
+  #isOlder(answer: ArrayAnswer, asked: "v3" | "v4"): boolean {
+    const unknown = answer.status === 404 && findRule(answer).condition === "unknown";
+    if (!unknown) this.#version ??= "v4";
+    else if (asked === "v4") this.#version ??= "v3";
+    return unknown && asked !== this.#version;
   }
 
   async #pause(ctx: Context, { what }: Call, error: BlockioError, pauseMs: number, lost: boolean) {
@@ -112,7 +130,7 @@ export class Transport {
     const send = async (at: string, kind: Place, either: AbortSignal, ms: number): Promise<Outcome> => {
       const request = {
         method: call.method,
-        path: `/api/${this.#endpoint.version ?? "v4"}/${call.path}`,
+        path: `/api/${this.#version ?? "v4"}/${call.path}`,
         headers: {
           authorization: `Basic ${this.#credentials.reveal()}`,
           "content-type": "application/json",
@@ -181,6 +199,10 @@ export class Transport {
   #scrub(text: string): string {
     return this.#credentials.scrub(this.#endpoint.password.scrub(text));
   }
+}
+
+function since(started: number): number {
+  return Math.round(performance.now() - started);
 }
 
 /** The request may have been carried out, although nobody said so. */

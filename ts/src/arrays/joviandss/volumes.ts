@@ -101,10 +101,16 @@ export class Volumes {
     throw fail("timeout", `${what}: JovianDSS does not show the new size of ${size} bytes; look at it there`);
   }
 
-  /** Gives a volume another name and waits until it can be asked for by that. It must not be attached. */
-  async rename(ctx: Context, from: string, to: string): Promise<void> {
+  /**
+   * Gives a volume another name and waits until it can be asked for by that. It must not be attached. `guid` is its own, so
+   * that nobody else's volume is taken for it.
+   */
+  async rename(ctx: Context, from: string, to: string, guid?: string): Promise<void> {
     const what = `rename volume '${from}' to '${to}'`;
-    const has = async (asker: Context) => (await this.find(asker, to)) !== undefined;
+    const has = async (asker: Context) => {
+      const found = await this.find(asker, to);
+      return found !== undefined && (guid === undefined || found.guid === guid);
+    };
     try {
       await this.#put(ctx, what, from, { name: nameOf(to) }, has);
     } catch (error) {
@@ -114,6 +120,17 @@ export class Volumes {
     }
     if (await waitUntil(() => has(ctx), this.patience.renameMs, ctx.signal)) return;
     throw fail("timeout", `${what}: JovianDSS does not know the new name yet; look at it there`);
+  }
+
+  /** Makes a volume take no writes, or take them again. */
+  async setReadOnly(ctx: Context, name: string, on: boolean): Promise<void> {
+    await this.api.send(ctx, {
+      what: `make volume '${name}' ${on ? "read-only" : "writable"}`,
+      method: "PUT",
+      path: `${this.#path(name)}/properties`,
+      body: { property_name: "readonly", property_value: on ? "on" : "off" },
+      repeat: "repeatable",
+    });
   }
 
   async setThin(ctx: Context, name: string, thin: boolean): Promise<void> {

@@ -18,8 +18,9 @@ export const quick: Partial<TransportLimits> = {
   connectMs: 1_000,
   queryMs: 2_000,
   commandMs: 2_000,
-  querySilenceMs: 300,
-  probeSilenceMs: 300,
+  querySilenceMs: 5_000,
+  probeMs: 10_000,
+  probeSilenceMs: 5_000,
   pausesMs: [5, 5, 5, 5, 5],
 };
 

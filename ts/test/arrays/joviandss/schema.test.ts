@@ -19,11 +19,12 @@ test("a section with the least has the documented defaults", (t) => {
     dataPort: 3260,
     targetPrefix: "iqn.2025-04.proxmox.joviandss.iscsi",
     lunsPerTarget: 8,
-    thin: false,
+    thin: true,
     blockSize: { name: "16K", bytes: 16_384 },
     multipath: false,
     chapUser: undefined,
     clusterPrefix: undefined,
+    logFile: "/var/log/joviandss/joviandss.log",
     debug: false,
     content: ["images", "rootdir"],
   });

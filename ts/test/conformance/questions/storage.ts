@@ -35,7 +35,7 @@ export const storage: Topic = {
       async ask(t, s) {
         const volname = await s.alloc();
         await s.leavesNothing(t, async () => {
-          t.is(await s.call("on_add_hook"), null);
+          t.is(await s.call("on_add_hook", { sensitive: subject.secrets ?? {} }), null);
           t.is(await s.call("on_update_hook", { update: {}, delete: [] }), null);
           t.is(await s.call("on_delete_hook"), null);
         });

@@ -171,6 +171,8 @@ my sub update($class, $storeid, $scfg, $update, $delete, $sensitive) {
     my $args = { update => section($class, $update), delete => [($delete // [])->@*] };
     $args->{sensitive} = { ($sensitive // {})->%* } if has_secrets($class);
     call($class, $storeid, $scfg, 'on_update_hook', $args);
+    # What an old section had in clear is stored elsewhere from now on.
+    delete $scfg->@{ grep { defined($sensitive->{$_}) } keys(($sensitive // {})->%*) };
     return;
 }
 

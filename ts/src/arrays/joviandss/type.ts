@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+import { fail } from "../../common/errors.js";
+import type { DriverEnvironment, StorageType, VolnameRule, VolumeRef } from "../contract.js";
+import { JoviandssDriver } from "./driver.js";
+import { joviandssProperties, parseSection } from "./schema.js";
+import { dropSecrets, storeSecrets } from "./secrets.js";
+import type { DriverOptions } from "./session.js";
+
+/** What may follow in a name: nothing that PVE's own parsers stumble over. */
+const rest = "[A-Za-z0-9_][A-Za-z0-9_.+@~-]{0,199}";
+const vmid = "(?<vmid>[1-9][0-9]{2,8})";
+
+/** The plain name, and the one that PVE makes for storages with `path`. */
+function rules(prefix: "vm" | "base"): VolnameRule[] {
+  const about = { vtype: "images", isBase: prefix === "base", format: "raw" } as const;
+  return [
+    { pattern: `^(?<name>${prefix}-${vmid}-${rest})$`, ...about },
+    { pattern: `^${vmid}/(?<name>${prefix}-\\k<vmid>-${rest})$`, ...about },
+  ];
+}
+
+function diskIndex(name: string): number | undefined {
+  const index = /^(?:vm|base)-[0-9]+-disk-([0-9]{1,9})(?:\.(?:raw|qcow2))?$/.exec(name)?.[1];
+  return index === undefined ? undefined : Number(index);
+}
+
+/** Pools of Open-E JovianDSS over iSCSI. */
+export const joviandssType: StorageType = {
+  type: "joviandss",
+  properties: joviandssProperties,
+  content: { allowed: ["images", "rootdir", "none"], default: ["images", "rootdir"] },
+  formats: { allowed: ["raw"], default: "raw" },
+  alwaysShared: false,
+  base: null,
+  locking: "guest",
+  volnames: { rules: [...rules("base"), ...rules("vm")] },
+  path: "/run/pve-blockio/dev/{storeid}/{name}",
+  snapshotPath: "/run/pve-blockio/dev/{storeid}/{name}@{snap}",
+  features: {
+    snapshot: { current: ["raw"] },
+    clone: { base: ["raw"], snap: ["raw"] },
+    template: { current: ["raw"] },
+    copy: { base: ["raw"], current: ["raw"], snap: ["raw"] },
+    sparseinit: { base: ["raw"], current: ["raw"] },
+    rename: { current: ["raw"] },
+  },
+  featureRequires: {},
+  streams: { raw: { "raw+size": "service" } },
+  blockdev: { driver: "host_device" },
+  arrayNames: false,
+  needsFsfreeze: true,
+  needsDeactivation: true,
+  renamesDetached: true,
+  sections: {
+    add: (change) => storeSecrets(change, true),
+    update: (change) => storeSecrets(change, false),
+    remove: (storeid) => dropSecrets(storeid),
+  },
+  naming: {
+    diskName: (owner, _format, index) => `vm-${owner}-disk-${index}`,
+    volname: (_owner, name) => name,
+    baseName: (ref: VolumeRef) => ref.name.replace(/^vm-/, "base-"),
+    diskIndex,
+  },
+  createDriver: (scfg, environment) => openDriver(scfg, environment),
+};
+
+/** The driver of a section; `options` replace what depends on the node. Throws `invalid`. */
+export function openDriver(
+  scfg: Readonly<Record<string, unknown>>,
+  environment: DriverEnvironment,
+  options?: DriverOptions,
+): JoviandssDriver {
+  try {
+    return new JoviandssDriver(parseSection(scfg), environment, options);
+  } catch (error) {
+    throw fail(
+      "invalid",
+      `storage '${environment.storeid}': ${describe(error)}; correct it with pvesm set`,
+      error,
+    );
+  }
+}
+
+/** Without the values, which may be secrets. */
+function describe(error: unknown): string {
+  const { issues } = error as { issues?: { path: PropertyKey[]; message: string }[] };
+  if (!issues) return error instanceof Error ? error.message : String(error);
+  return issues.map(({ path, message }) => `property '${path.join(".")}': ${message}`).join(", ");
+}
