@@ -25,16 +25,23 @@ const { values } = parseArgs({
     disk: { type: "string", default: "/var/tmp" },
     settle: { type: "string", default: "20" },
     only: { type: "string", default: "" },
+    library: { type: "string" },
   },
 });
 const project = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
 const tar =
   "tar --one-file-system -p --sparse --numeric-owner --acls --xattrs --xattrs-include='user.*' " +
   "--xattrs-include=security.capability --warning=no-file-ignored --warning=no-xattr-write";
-const ours = {
+const whole = {
   export: (dir) => `"$OURS" export --format tar+size --no-progress --device ${dir}`,
   import: (dir) => `"$OURS" import --format tar+size --no-progress --device ${dir} >/dev/null`,
 };
+/** Without Node: the library's example, `cargo build --release --example archive`. */
+const library = {
+  export: (dir) => `${values.library} export ${dir} 2>/dev/null`,
+  import: (dir) => `{ mkdir -m 700 ${dir} && ${values.library} import ${dir} 2>/dev/null; }`,
+};
+const ours = values.library === undefined ? whole : library;
 const theirs = {
   export: (dir) => `${tar} -cf - -C ${dir} .`,
   import: (dir) => `{ mkdir ${dir} && ${tar} -C ${dir} -xf - && sync -f ${dir}; }`,
@@ -117,7 +124,7 @@ async function cold(many, files) {
       `${ours.export(join(at, "files"))} | cat >/dev/null`,
       `${theirs.export(join(at, "files"))} | cat >/dev/null`,
     ]);
-    run(`umount ${at}`);
+    spawnSync("umount", ["-q", at]);
     return row;
   } finally {
     spawnSync("losetup", ["-d", device]);

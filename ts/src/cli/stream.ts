@@ -11,7 +11,7 @@ export const streamOptions = {
   device: {
     type: "string",
     value: "PATH",
-    help: "image file, block device or directory; needs neither PVE nor service",
+    help: "image, device or directory; needs neither PVE nor service",
   },
   format: { type: "string", value: "FORMAT", help: "raw+size for images, tar+size for directories" },
   digest: { type: "boolean", help: "print the SHA-256 of the payload on standard error" },

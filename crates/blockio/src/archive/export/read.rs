@@ -338,39 +338,32 @@ pub fn holes(file: &OwnedFd, stat: &Stat) -> rustix::io::Result<Option<Vec<Exten
 }
 
 /// Appends up to `length` bytes from `offset`; fewer at the file's end.
-fn append_from(
+pub fn append_from(
     file: &OwnedFd,
     out: &mut Vec<u8>,
     length: usize,
     offset: u64,
 ) -> rustix::io::Result<()> {
-    let from = out.len();
+    let end = out.len() + length;
     out.reserve(length);
-    while out.len() < from + length {
-        let at = offset + (out.len() - from) as u64;
-        // Into memory as it is: what is there beyond the length is cut off below.
-        match rustix::io::pread(file, rustix::buffer::spare_capacity(out), at) {
-            Ok(0) => break,
-            Ok(_) | Err(Errno::INTR) => {}
+    let mut at = offset;
+    while out.len() < end {
+        let left = end - out.len();
+        // No more than that: behind it may be a hole, whose zeros nobody wants.
+        let space = &mut out.spare_capacity_mut()[..left];
+        let got = match rustix::io::pread(file, space, at) {
+            Ok((got, _)) => got.len(),
+            Err(Errno::INTR) => continue,
             Err(errno) => return Err(errno),
+        };
+        if got == 0 {
+            break;
         }
+        // SAFETY: the kernel has filled so many bytes of the space behind the present length.
+        unsafe { out.set_len(out.len() + got) };
+        at += got as u64;
     }
-    out.truncate(from + length);
     Ok(())
-}
-
-/// Fills `buffer` from `offset`; returns less than its length at the file's end.
-pub fn read_at(file: impl AsFd, buffer: &mut [u8], offset: u64) -> rustix::io::Result<usize> {
-    let mut got = 0;
-    while got < buffer.len() {
-        match rustix::io::pread(&file, &mut buffer[got..], offset + got as u64) {
-            Ok(0) => break,
-            Ok(more) => got += more,
-            Err(Errno::INTR) => {}
-            Err(errno) => return Err(errno),
-        }
-    }
-    Ok(got)
 }
 
 /// Appends the headers of a member without holes.

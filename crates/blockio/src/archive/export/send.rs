@@ -10,7 +10,9 @@ use rustix::io::Errno;
 
 use super::Shared;
 use super::plan::{Step, join};
-use super::read::{Found, Piece, find, holes, note_change, read_at, write_header, write_sparse};
+use super::read::{
+    Found, Piece, append_from, find, holes, note_change, write_header, write_sparse,
+};
 use crate::archive::header::{BLOCK, RECORD};
 use crate::archive::meta::{Attributes, Kind, Meta, printable};
 use crate::archive::node::Node;
@@ -22,6 +24,8 @@ use crate::{Error, Result};
 
 /// Bytes that are copied at a time where pages cannot be lent.
 const COPY: usize = 256 << 10;
+/// Ranges of so many bytes are lent; smaller ones cost less when they are copied and sent together.
+const LENT: u64 = 32 << 10;
 
 pub struct Sender<'a> {
     shared: &'a Shared,
@@ -39,7 +43,7 @@ impl<'a> Sender<'a> {
             sink,
             control,
             names: HashMap::new(),
-            buffer: Vec::new(),
+            buffer: Vec::with_capacity(COPY),
         }
     }
 
@@ -178,6 +182,11 @@ impl<'a> Sender<'a> {
         let mut lending = true;
         let mut shrunk = false;
         for extent in extents {
+            if extent.length < LENT {
+                shrunk |= self.gather(file, *extent, path)?;
+                continue;
+            }
+            self.flush()?;
             let mut at = extent.offset;
             while at < extent.end() {
                 let left = extent.end() - at;
@@ -200,18 +209,42 @@ impl<'a> Sender<'a> {
                 self.control.meter.add_data(at - before);
             }
         }
+        self.flush()?;
         note_change(self.shared, file, stat, path, shrunk);
         Ok(())
     }
 
-    fn copy(&mut self, file: &OwnedFd, at: &mut u64, left: u64, path: &[u8]) -> Result<u64> {
-        self.buffer.resize(COPY, 0);
-        let length = usize::try_from(left).unwrap_or(COPY).min(COPY);
-        let got = read_at(file, &mut self.buffer[..length], *at)
+    /// Puts a small range beside others. True when the file has ended before its end.
+    fn gather(&mut self, file: &OwnedFd, extent: Extent, path: &[u8]) -> Result<bool> {
+        // Less than LENT.
+        let length = usize::try_from(extent.length).unwrap_or(0);
+        if self.buffer.len() + length > COPY {
+            self.flush()?;
+        }
+        let end = self.buffer.len() + length;
+        append_from(file, &mut self.buffer, length, extent.offset)
             .map_err(|errno| Error::os(format!("read {}", printable(path)), errno))?;
-        self.sink.data(&self.buffer[..got])?;
-        *at += got as u64;
-        Ok(got as u64)
+        let shrunk = self.buffer.len() < end;
+        self.buffer.resize(end, 0);
+        self.control.meter.add_data(extent.length);
+        Ok(shrunk)
+    }
+
+    /// Sends what was gathered.
+    fn flush(&mut self) -> Result<()> {
+        self.sink.data(&self.buffer)?;
+        self.buffer.clear();
+        Ok(())
+    }
+
+    fn copy(&mut self, file: &OwnedFd, at: &mut u64, left: u64, path: &[u8]) -> Result<u64> {
+        let length = usize::try_from(left).unwrap_or(COPY).min(COPY);
+        append_from(file, &mut self.buffer, length, *at)
+            .map_err(|errno| Error::os(format!("read {}", printable(path)), errno))?;
+        let got = self.buffer.len() as u64;
+        self.flush()?;
+        *at += got;
+        Ok(got)
     }
 
     fn count(&self, members: u64) {
