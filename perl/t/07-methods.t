@@ -186,6 +186,16 @@ calls(
     ['on_update_hook', { update => {}, delete => [], sensitive => { password => undef } }], [],
 );
 {
+    my $old = { $array->%*, password => 'clear' };
+    calls(
+        'a secret that an old section had in clear is set', $blocktest,
+        ['on_update_hook_full', 'array', $old, {}, undef, { password => 'hush' }], undef,
+        ['on_update_hook', { update => {}, delete => [], sensitive => { password => 'hush' } }],
+        [],
+    );
+    ok(!exists($old->{password}), '... and is gone from the section');
+}
+{
     PVE::Storage::config()->{ids}->{store} = $scfg;
     calls(
         'update before API 13', $blockio, ['on_update_hook', 'store', { disable => 1 }], undef,

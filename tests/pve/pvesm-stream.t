@@ -6,20 +6,21 @@
 two_nodes
 
 data=$T/store/data # the nodes see it
-random_file "$data" 32 1 # 32 MiB + 1 KiB
+bytes=$(rounded $((32769 * 1024)))
+random_file "$data" 32 $((bytes / 1024 - 32768)) # 32 MiB + 1 KiB, or what the subject makes of that
 sum=$(digest "$data")
 export_to() { on1 pvesm export "$1" "$2" "$3" "${@:4}"; } # VOLID FORMAT FILE
 import_from() { on1 pvesm import "$1" "$2" "$3" "${@:4}"; }
 
 # --- raw+size, stock -> subject -> stock
-must 'a source on the stock storage' on1 pvesm alloc plain 100 vm-100-disk-0.raw 32769
+must 'a source on the stock storage' on1 pvesm alloc plain 100 vm-100-disk-0.raw $((bytes / 1024))
 must 'with data' fill plain:100/vm-100-disk-0.raw "$data"
 ok 'export from the stock storage' export_to plain:100/vm-100-disk-0.raw raw+size "$STORE/a"
-is 'header is the size, little endian' "$(od -An -tu8 -N8 "$STORE/a" | tr -d ' ')" $((32769 * 1024))
+is 'header is the size, little endian' "$(od -An -tu8 -N8 "$STORE/a" | tr -d ' ')" "$bytes"
 ok 'import into the subject' import_from "$(asked sub:100/vm-100-disk-0.raw)" raw+size "$STORE/a"
 like 'says what it made' "$(plain "$OUT")" "successfully imported 'sub:100/vm-100-disk-0.raw'"
 disk=$(volid sub:100/vm-100-disk-0.raw)
-is 'the size is exact' "$(size_of "$disk")" $((32769 * 1024))
+is 'the size is exact' "$(size_of "$disk")" "$bytes"
 is 'the content is the same' "$(digest_of "$disk")" "$sum"
 ok 'export from the subject' export_to "$disk" raw+size "$STORE/b"
 is 'both streams are identical' "$(digest "$STORE/b")" "$(digest "$STORE/a")"
@@ -77,7 +78,7 @@ if [ -n "$CAN_SNAP_EXPORT" ]; then
     write_mark "$disk" 0x77 >>"$LOG" 2>&1
     ok 'export of the snapshot' export_to "$disk" raw+size "$STORE/s" -snapshot s1
     # The volume has grown to whole blocks by being shared, see docs/blockio.md.
-    content() { tail -c +9 "$1" | head -c $((32769 * 1024)) | sha256sum; }
+    content() { tail -c +9 "$1" | head -c "$bytes" | sha256sum; }
     is 'is the content of that time' "$(content "$STORE/s")" "$(content "$STORE/a")"
 else
     skip 'export of a snapshot' "not a promise of $SUBJECT on $FS"

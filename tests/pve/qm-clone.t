@@ -72,9 +72,18 @@ if [ -n "$CAN_VM_SNAP" ]; then
         ok 'rollback of the source leaves it alone' on1 qm rollback 110 s1
         is 'the source is back' "$(tracks "$running")" "$before"
         isnt 'it was elsewhere' "$now" "$before"
-        ok 'the snapshot may go' on1 qm delsnapshot 110 s1
-        is 'the clone does not need it' "$(tracks "$linked" | cut -d' ' -f1)" 2
-        ok 'destroy it' on1 qm destroy 114
+        if [ "$SUBJECT" = joviandss ]; then
+            # not asked of PVE, which would leave the guest locked
+            fails 'the snapshot is kept by its clone, which is named' 'used by vm-114-disk-0' \
+                on1 perl -e 'use PVE::Storage; PVE::Storage::volume_snapshot_delete(PVE::Storage::config(), $ARGV[0], "s1")' "$running"
+            is 'the clone is untouched' "$(tracks "$linked" | cut -d' ' -f1)" 2
+            ok 'destroy the clone' on1 qm destroy 114
+            ok 'the snapshot may go' on1 qm delsnapshot 110 s1
+        else
+            ok 'the snapshot may go' on1 qm delsnapshot 110 s1
+            is 'the clone does not need it' "$(tracks "$linked" | cut -d' ' -f1)" 2
+            ok 'destroy it' on1 qm destroy 114
+        fi
     fi
     ok 'destroy it' on1 qm destroy 112
 else

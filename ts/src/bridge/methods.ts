@@ -32,7 +32,10 @@ const change = 60_000;
 const slow = 600_000;
 
 const nothing = z.object({});
-const secrets = z.record(z.string(), z.string().nullable()).default({});
+/** Perl may take digits for a number. */
+const secrets = z
+  .record(z.string(), z.union([z.string(), z.number().transform(String), z.null()]))
+  .default({});
 const nullResult = z.null();
 const vmid = z.coerce.number().int().min(100).max(999_999_999);
 const format = z.enum(["raw", "subvol"]);

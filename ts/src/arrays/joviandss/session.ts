@@ -6,7 +6,6 @@ import { systemCertificates } from "../../common/http/trust.js";
 import { KeyedLocks } from "../../common/locks.js";
 import type { Secret } from "../../common/secret.js";
 import type { DriverEnvironment, VolumeRef } from "../contract.js";
-import type { Endpoint } from "./call.js";
 import { type ClientPace, JoviandssClient } from "./client.js";
 import { withoutPrefix, withPrefix } from "./cluster.js";
 import { parseVolumeObject, volumeObjectName } from "./names.js";
@@ -41,7 +40,7 @@ export interface Session {
 export class Sessions {
   readonly #edits = new KeyedLocks();
   readonly #closing = new Set<Promise<void>>();
-  #open: { readonly client: JoviandssClient; readonly password: Secret } | undefined;
+  #open: { readonly client: Promise<JoviandssClient>; readonly password: Secret } | undefined;
   #warned = false;
 
   constructor(
@@ -87,26 +86,33 @@ export class Sessions {
     await Promise.all(this.#closing);
   }
 
+  /** The client with this password; the one before ends. */
   async #client({ password }: Credentials): Promise<JoviandssClient> {
-    const { controlAddresses: addresses, controlPort: port, user, verify, pool } = this.section;
     if (this.#open?.password.reveal() !== password.reveal()) {
-      const ca = verify ? await systemCertificates() : undefined;
-      const endpoint: Endpoint = {
-        addresses,
-        port,
-        user,
-        password,
-        verify,
-        ...(ca === undefined ? {} : { ca }),
-      };
       this.#retire();
-      this.#open = { client: new JoviandssClient(endpoint, pool, this.options.pace), password };
+      this.#open = { client: this.#connect(password), password };
     }
-    return this.#open.client;
+    const { client } = this.#open;
+    try {
+      return await client;
+    } catch (error) {
+      if (this.#open?.client === client) this.#open = undefined;
+      throw error;
+    }
+  }
+
+  async #connect(password: Secret): Promise<JoviandssClient> {
+    const { controlAddresses: addresses, controlPort: port, user, verify, pool } = this.section;
+    const ca = verify ? await systemCertificates() : undefined;
+    const endpoint = { addresses, port, user, password, verify, ...(ca === undefined ? {} : { ca }) };
+    return new JoviandssClient(endpoint, pool, this.options.pace);
   }
 
   #retire(): void {
-    const closing = this.#open?.client.close();
+    const closing = this.#open?.client.then(
+      (client) => client.close(),
+      () => undefined,
+    );
     this.#open = undefined;
     if (!closing) return;
     this.#closing.add(closing);

@@ -19,6 +19,14 @@ function rules(prefix: "vm" | "base"): VolnameRule[] {
   ];
 }
 
+/** A linked clone with its base: understood, for PVE's question whether a base is in use, and never given. */
+const withBase: VolnameRule = {
+  pattern: `^(?<basename>base-(?<basevmid>[1-9][0-9]{2,8})-${rest})/(?<name>vm-${vmid}-${rest})$`,
+  vtype: "images",
+  isBase: false,
+  format: "raw",
+};
+
 function diskIndex(name: string): number | undefined {
   const index = /^(?:vm|base)-[0-9]+-disk-([0-9]{1,9})(?:\.(?:raw|qcow2))?$/.exec(name)?.[1];
   return index === undefined ? undefined : Number(index);
@@ -33,7 +41,7 @@ export const joviandssType: StorageType = {
   alwaysShared: false,
   base: null,
   locking: "guest",
-  volnames: { rules: [...rules("base"), ...rules("vm")] },
+  volnames: { rules: [...rules("base"), ...rules("vm"), withBase] },
   path: "/run/pve-blockio/dev/{storeid}/{name}",
   snapshotPath: "/run/pve-blockio/dev/{storeid}/{name}@{snap}",
   features: {

@@ -389,11 +389,23 @@ my sub listed($class, $storeid, $scfg, $vmid, $vollist) {
     return $res;
 }
 
-sub list_images($class, $storeid, $scfg, $vmid = undef, $vollist = undef, $cache = undef, @) {
+# A linked clone by the name that also tells its base, where the type has such names.
+my sub with_base($class, $storeid, $info) {
+    my ($parent) = ($info->{parent} // '') =~ /\A\Q$storeid\E:(.+)\z/ or return $info;
+    my ($volname) = $info->{volid} =~ /\A\Q$storeid\E:(.+)\z/ or return $info;
+    my $volume = image($class, "$parent/$volname") or return $info;
+    return
+        defined($volume->{basename}) ? { $info->%*, volid => "$storeid:$parent/$volname" } : $info;
+}
+
+# With nothing but the storage PVE asks whether a base is in use, and looks at names only.
+sub list_images($class, $storeid, $scfg, @asked) {
+    my ($vmid, $vollist) = @asked;
     my @images =
         grep { delete($_->{content}) eq 'images' }
         listed($class, $storeid, $scfg, $vmid, $vollist)->@*;
-    return \@images;
+    return \@images if @asked;
+    return [map { with_base($class, $storeid, $_) } @images];
 }
 
 # Which contents our own volumes have; anything else is PVE's directory code's business.
