@@ -50,8 +50,8 @@ uml_fill() { # WORK: unpacks the packages, got by an apt with lists of its own
 }
 
 uml_start() { # MEMORY CABLE: sets VM
-    local number cable=()
-    [ -z "$2" ] || cable=("vec0:transport=fd,fd=$2,mac=$(cable_mac)")
+    local number wire=()
+    [ -z "$2" ] || wire=("vec0:transport=fd,fd=$2,mac=$(cable_mac)")
     for number in "${!SHARE_TAGS[@]}"; do
         printf '%s\t%s\t%s\n' "${SHARE_TAGS[number]}" "${SHARE_READONLY[number]:-writable}" "${SHARE_FOLDERS[number]}"
     done >"$RUN/shares"
@@ -63,7 +63,7 @@ uml_start() { # MEMORY CABLE: sets VM
         bash "$lab/host/uml-enter.sh" "$UML/root" "$RUN/shares" "$1" \
         linux.uml "mem=${1}M" initrd=/lab/lab-image/initramfs \
         ubd0=/lab/lab-run/disk,/lab/lab-image/rootfs.ext4 \
-        umid=lab uml_dir=/tmp/ seccomp=auto quiet con=null con0=null,fd:1 "${cable[@]}" \
+        umid=lab uml_dir=/tmp/ seccomp=auto quiet con=null con0=null,fd:1 "${wire[@]}" \
         > >(exec cat >"$RUN/console") 2>"$RUN/emulator" </dev/null &
     VM=$!
 }

@@ -5,12 +5,13 @@
 # usage: pair.pl COMMAND ARGUMENT... --and COMMAND ARGUMENT...
 use v5.36;
 
-use List::Util  qw(first);
-use POSIX       ();
-use Socket      qw(AF_UNIX PF_UNSPEC SOCK_DGRAM);
+use List::Util qw(first);
+use POSIX ();
+use Socket qw(AF_UNIX PF_UNSPEC SOCK_DGRAM);
 
-my $and = first { $ARGV[$_] eq '--and' } 0 .. $#ARGV or die "usage: pair.pl COMMAND... --and COMMAND...\n";
-my @commands = ([ @ARGV[0 .. $and - 1] ], [ @ARGV[$and + 1 .. $#ARGV] ]);
+my $and = first { $ARGV[$_] eq '--and' } 0 .. $#ARGV
+    or die "usage: pair.pl COMMAND... --and COMMAND...\n";
+my @commands = ([@ARGV[0 .. $and - 1]], [@ARGV[$and + 1 .. $#ARGV]]);
 
 local $^F = 255; # no descriptor is closed for a command
 socketpair(my $here, my $there, AF_UNIX, SOCK_DGRAM, PF_UNSPEC) or die "pair.pl: no cable: $!\n";
