@@ -70,18 +70,31 @@ if ($ours && PVE::Storage::volume_has_feature($cfg, 'clone', $volid, 's1', 0))
 
 # --- back and forth
 my $blockers = [];
-ok(
-    PVE::Storage::volume_rollback_is_possible($cfg, $volid, 's1', $blockers),
-    'rollback past a newer snapshot is possible'
-);
-is_deeply($blockers, [], 'nothing blocks it');
-ok(
-    PVE::Storage::volume_rollback_is_possible($cfg, $volid, 's1', undef),
-    'also for callers that want no blockers'
-);
-PVE::Storage::volume_snapshot_rollback($cfg, $volid, 's1');
-ok(marked($volid, 0x41), 'rollback: content');
-is(size($volid), 8 * $MiB, 'rollback: size');
+if ($can{CAN_ROLLBACK_ANY}) {
+    ok(
+        PVE::Storage::volume_rollback_is_possible($cfg, $volid, 's1', $blockers),
+        'rollback past a newer snapshot is possible'
+    );
+    is_deeply($blockers, [], 'nothing blocks it');
+    ok(
+        PVE::Storage::volume_rollback_is_possible($cfg, $volid, 's1', undef),
+        'also for callers that want no blockers'
+    );
+    PVE::Storage::volume_snapshot_rollback($cfg, $volid, 's1');
+    ok(marked($volid, 0x41), 'rollback: content');
+    is(size($volid), 8 * $MiB, 'rollback: size');
+} else {
+    dies(
+        sub { PVE::Storage::volume_rollback_is_possible($cfg, $volid, 's1', $blockers) },
+        qr/\bs2\b/, 'no rollback past a newer snapshot, which is named'
+    );
+    is_deeply($blockers, ['s2'], 'it blocks it');
+    dies(
+        sub { PVE::Storage::volume_snapshot_rollback($cfg, $volid, 's1') }, qr/\bs2\b/,
+        'nor without asking before'
+    );
+    ok(marked($volid, 0x43), 'which changes nothing');
+}
 PVE::Storage::volume_snapshot_rollback($cfg, $volid, 's2');
 ok(marked($volid, 0x42), 'rollback to the newer one: content');
 is(size($volid), $grown, 'rollback to the newer one: size');
