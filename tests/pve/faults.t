@@ -96,6 +96,9 @@ if [ "$SUBJECT" = storpool ]; then
     slow_down() { # KIND: `silent` makes the volume and says nothing, `delay` takes its time first
         sp_ask faults --json "{\"inject\":[{\"kind\":\"$1\",\"on\":\"VolumeCreate\",\"ms\":5000}]}"
     }
+elif [ "$SUBJECT" = joviandss ]; then
+    slow=1G after=3
+    slow_down() { jd_ask faults --json "{\"inject\":[{\"kind\":\"$1\",\"on\":\"volumeCreate\",\"ms\":5000}]}"; }
 else
     slow=1500M after=1
     slow_down() { on1 pvesm set sub --preallocation full; }
@@ -114,6 +117,8 @@ ok 'they take long' slow_down delay
 settled sub:105/vm-105-disk-0.raw 'command killed in an allocation'
 if [ "$SUBJECT" = storpool ]; then
     sp_ask faults --json '{"clear":true}' >>"$LOG"
+elif [ "$SUBJECT" = joviandss ]; then
+    jd_ask faults --json '{"clear":true}' >>"$LOG"
 else
     ok 'preallocation off again' on1 pvesm set sub --delete preallocation
 fi
@@ -180,6 +185,34 @@ if [ "$SUBJECT" = storpool ]; then
     ok 'it runs' guest_alive 100
     ok 'it stops' stop_vm 100
     is 'its third start, on the very disk' "$(tracks "$disk" | cut -d' ' -f1)" 3
+    ok 'destroy' on1 qm destroy 100
+    ok 'free' on1 pvesm free "$other"
+    nothing_left
+    finish
+    exit
+fi
+
+if [ "$SUBJECT" = joviandss ]; then
+    ok 'start the guest' on1 qm start 100
+    ok 'the guest runs' guest_alive 100
+
+    kill -STOP "$JD_PID"
+    MUTE=1 without 'the array hangs' 'JovianDSS'
+    kill -CONT "$JD_PID"
+    recovered 'the array answers again'
+
+    must 'nobody listens at the port of the array' on1 pvesm set sub --control_port 1
+    without 'the array is gone' 'JovianDSS'
+    ok 'the right port again' on1 pvesm set sub --control_port "${JD_URL##*:}"
+    recovered 'the array is back'
+
+    ok 'another password' on1 pvesm set sub --user_password another-secret
+    without 'wrong password' 'password'
+    unlike 'wrong password: it is shown nowhere' "$(on1 cat /var/log/pve-blockio/log)" 'another-secret'
+    ok 'the right password' on1 pvesm set sub --user_password secret-of-jdss
+    recovered 'the right password'
+
+    ok 'the guest stops' stop_vm 100
     ok 'destroy' on1 qm destroy 100
     ok 'free' on1 pvesm free "$other"
     nothing_left
