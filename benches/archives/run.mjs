@@ -85,13 +85,13 @@ try {
   run(`rm -rf ${onDisk}`);
   const sparse = join(memory, "sparse");
   rows.push(
-    await compare("10 GiB with 1% of data, export", 3, () => {}, [
+    await compare("100 GiB with 1% of data, export", 3, () => {}, [
       `${ours.export(sparse)} | cat >/dev/null`,
       `${theirs.export(sparse)} | cat >/dev/null`,
     ]),
   );
   rows.push(
-    await compare("10 GiB with 1% of data, export into import", undefined, empty, [
+    await compare("100 GiB with 1% of data, export into import", undefined, empty, [
       `${ours.export(sparse)} | ${ours.import(target)}`,
       `${theirs.export(sparse)} | ${theirs.import(target)}`,
     ]),
@@ -171,7 +171,7 @@ function makeFiles(dir, count) {
 function makeSparse(dir) {
   mkdirSync(dir);
   const fd = openSync(join(dir, "image"), "w");
-  const size = 10 * 2 ** 30;
+  const size = 100 * 2 ** 30;
   const piece = Buffer.alloc(64 << 10, 7);
   const pieces = Math.round(size / 100 / piece.length);
   ftruncateSync(fd, size);
