@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
+
 import { fail } from "../../common/errors.js";
+import { blockVolumes } from "../block-volumes.js";
 import type { DriverEnvironment, StorageType, VolnameRule, VolumeRef } from "../contract.js";
 import { JoviandssDriver } from "./driver.js";
 import { joviandssProperties, parseSection } from "./schema.js";
@@ -35,29 +37,16 @@ function diskIndex(name: string): number | undefined {
 /** Pools of Open-E JovianDSS over iSCSI. */
 export const joviandssType: StorageType = {
   type: "joviandss",
+  ...blockVolumes,
   properties: joviandssProperties,
   content: { allowed: ["images", "rootdir", "none"], default: ["images", "rootdir"] },
-  formats: { allowed: ["raw"], default: "raw" },
   alwaysShared: false,
   base: null,
   locking: "guest",
   volnames: { rules: [...rules("base"), ...rules("vm"), withBase] },
   path: "/run/pve-blockio/dev/{storeid}/{name}",
   snapshotPath: "/run/pve-blockio/dev/{storeid}/{name}@{snap}",
-  features: {
-    snapshot: { current: ["raw"] },
-    clone: { base: ["raw"], snap: ["raw"] },
-    template: { current: ["raw"] },
-    copy: { base: ["raw"], current: ["raw"], snap: ["raw"] },
-    sparseinit: { base: ["raw"], current: ["raw"] },
-    rename: { current: ["raw"] },
-  },
-  featureRequires: {},
-  streams: { raw: { "raw+size": "service" } },
-  blockdev: { driver: "host_device" },
   arrayNames: false,
-  needsFsfreeze: true,
-  needsDeactivation: true,
   renamesDetached: true,
   sections: {
     add: (change) => storeSecrets(change, true),

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
+
 import { fail } from "../../common/errors.js";
+import { blockVolumes } from "../block-volumes.js";
 import type { DriverEnvironment, StorageType, VolnameRule, VolumeRef } from "../contract.js";
 import { StorpoolDriver } from "./driver.js";
 import { nameRules } from "./grammar.js";
@@ -39,13 +41,13 @@ function importName({ name }: VolumeRef, choice: number): string {
 /** StorPool clusters: volumes by global id, attached by StorPool's own client on the node. */
 export const storpoolType: StorageType = {
   type: "storpool",
+  ...blockVolumes,
   properties: storpoolProperties,
   content: {
     // `backup` is only accepted: sections of the vendor's plugin may have it, and PVE drops a section that it cannot read.
     allowed: ["images", "rootdir", "iso", "backup", "none"],
     default: ["images", "rootdir"],
   },
-  formats: { allowed: ["raw"], default: "raw" },
   alwaysShared: true,
   base: null,
   locking: "guest",
@@ -59,20 +61,7 @@ export const storpoolType: StorageType = {
   },
   path: "/dev/storpool-byid/{gid}",
   snapshotPath: null,
-  features: {
-    snapshot: { current: ["raw"] },
-    clone: { base: ["raw"], snap: ["raw"] },
-    template: { current: ["raw"] },
-    copy: { base: ["raw"], current: ["raw"], snap: ["raw"] },
-    sparseinit: { base: ["raw"], current: ["raw"] },
-    rename: { current: ["raw"] },
-  },
-  featureRequires: {},
-  streams: { raw: { "raw+size": "service" } },
-  blockdev: { driver: "host_device" },
   arrayNames: true,
-  needsFsfreeze: true,
-  needsDeactivation: true,
   naming: {
     diskName: (vmid, _format, index) => `vm-${vmid}-disk-${index}`,
     volname: (_vmid, name) => name,
