@@ -10,7 +10,7 @@
 .SUFFIXES:
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: all setup setup-build setup-run setup-lint build test lab demo bench lint format clean distclean install uninstall
+.PHONY: all setup setup-build setup-run setup-lint build test lab demo bench lint docs format clean distclean install uninstall
 
 # A private Node (Debian 12) and a compiler from rustup come before the system's.
 export PATH := $(CURDIR)/.tools/bin:$(HOME)/.cargo/bin:$(PATH)
@@ -22,6 +22,8 @@ BIN = $(DESTDIR)$(PREFIX)/bin
 PERL = $(DESTDIR)$(PREFIX)/share/perl5/PVE/Storage/Custom
 UNITS = $(DESTDIR)$(PREFIX)/lib/systemd/system
 DOC = $(DESTDIR)$(PREFIX)/share/doc/pve-blockio
+MAN = $(DESTDIR)$(PREFIX)/share/man/man1
+COMPLETION = $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 PERL_MODULES = $(patsubst perl/lib/PVE/Storage/Custom/%,%,$(shell find perl/lib/PVE/Storage/Custom -name '*.pm'))
 
 RUST_FILES = $(shell find crates -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
@@ -83,22 +85,28 @@ bench: setup-build setup-run build
 lint: setup build
 	@tools/lint.sh all
 
+# The configuration reference is made of the code; a test compares them.
+docs: dist/manifest.json
+	@node dist/pve-blockio.cjs generate reference >docs/configuration.md
+
 format: setup-build setup-lint
 	@tools/format.sh
 
 install:
 	@test -f dist/manifest.json || { echo "install: not built, run 'make build' first" >&2; exit 1; }
-	install -d $(LIB) $(BIN) $(UNITS) $(DOC) $(addprefix $(PERL)/,$(sort $(dir $(PERL_MODULES))))
+	install -d $(LIB) $(BIN) $(UNITS) $(DOC) $(MAN) $(COMPLETION) $(addprefix $(PERL)/,$(sort $(dir $(PERL_MODULES))))
 	install -m 644 dist/*.cjs dist/blockio.node dist/manifest.json $(LIB)
 	if [ -e .tools/bin/node ]; then install -m 755 .tools/bin/node $(LIB)/node; fi
 	install -m 755 bin/pve-blockio $(BIN)/pve-blockio
 	for module in $(PERL_MODULES); do install -m 644 perl/lib/PVE/Storage/Custom/$$module $(PERL)/$$module || exit 1; done
 	install -m 644 systemd/pve-blockio.socket systemd/pve-blockio.service $(UNITS)
-	install -m 644 README.md LICENSE dist/third-party-licences.txt $(DOC)
+	install -m 644 dist/pve-blockio.1 $(MAN)/pve-blockio.1
+	install -m 644 dist/pve-blockio.bash $(COMPLETION)/pve-blockio
+	install -m 644 README.md LICENSE docs/*.md dist/third-party-licences.txt $(DOC)
 
 uninstall:
 	rm -rf $(LIB) $(DOC)
-	rm -f $(BIN)/pve-blockio $(UNITS)/pve-blockio.socket $(UNITS)/pve-blockio.service $(addprefix $(PERL)/,$(PERL_MODULES))
+	rm -f $(BIN)/pve-blockio $(MAN)/pve-blockio.1 $(COMPLETION)/pve-blockio $(UNITS)/pve-blockio.socket $(UNITS)/pve-blockio.service $(addprefix $(PERL)/,$(PERL_MODULES))
 	rmdir --ignore-fail-on-non-empty $(PERL)/Blockio
 
 clean:

@@ -77,4 +77,12 @@ for (const { source, file } of Object.values(PARTS)) outputs.push([source, `dist
 const metafiles = [];
 for (const [source, outfile] of outputs) metafiles.push(await bundle(source, outfile));
 replaceFile("dist/third-party-licences.txt", thirdPartyLicences(metafiles));
+for (const [what, file] of [
+  ["man", "pve-blockio.1"],
+  ["completion", "pve-blockio.bash"],
+])
+  replaceFile(
+    `dist/${file}`,
+    execFileSync(process.execPath, [BUNDLE, "generate", what], { encoding: "utf8" }),
+  );
 replaceFile("dist/manifest.json", printManifest());

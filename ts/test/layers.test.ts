@@ -13,7 +13,8 @@ const allowed: Record<string, readonly string[]> = {
   arrays: ["common"],
   plugin: ["common", "arrays", "connectors"],
   bridge: ["common", "plugin"],
-  cli: ["common", "plugin", "bridge", "arrays/contract"],
+  doctor: ["common", "plugin", "bridge/limits", "connectors", "arrays/contract"],
+  cli: ["common", "plugin", "bridge", "doctor", "arrays/contract"],
 };
 /** The one type of a lower layer that the bridge's result schemas name. */
 const exceptions = new Set(["bridge/methods.ts -> arrays/contract"]);

@@ -2,6 +2,9 @@
 import type * as z from "zod";
 import type { Context, Host } from "../common/context.js";
 import type { Bytes } from "../common/size.js";
+import type { Upkeep } from "./upkeep.js";
+
+export type { Leftover, NodeNeeds, Upkeep } from "./upkeep.js";
 
 /**
  * The driver contract. A driver turns these verbs into calls of one kind of array. It knows volumes by the names
@@ -221,6 +224,9 @@ export interface Driver {
    * import fails. What is immutable is written as the volume that `makeBase` then makes it of.
    */
   readonly staging?: Staging;
+
+  /** Its part of the diagnosis and of the search for leftovers; without it only what is the same for all is looked at. */
+  readonly upkeep?: Upkeep;
 
   /** Gives up sessions and other resources of this process; the storage itself stays as it is. */
   close(): Promise<void>;

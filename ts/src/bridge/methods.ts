@@ -14,6 +14,7 @@ import {
 } from "../plugin/snapshot.js";
 import type { Storage } from "../plugin/storage.js";
 import { volumeExport, volumeImport, volumeImportAbort, volumeImportCommit } from "../plugin/stream.js";
+import { leftovers, removeLeftover } from "../plugin/sweep.js";
 import {
   activateVolume,
   deactivateVolume,
@@ -368,6 +369,30 @@ export const methods: Readonly<Record<string, Method>> = {
     guests: owner,
     run: async (_storage, args, { ctx, leases }) => {
       await volumeImportAbort(ctx, args, leases);
+      return null;
+    },
+  }),
+  leftovers: method({
+    args: nothing,
+    result: z.array(
+      z.object({
+        kind: z.string(),
+        name: z.string(),
+        vmid: z.number().optional(),
+        why: z.string(),
+        keep: z.string().optional(),
+      }),
+    ),
+    deadlineMs: slow,
+    run: async (storage, _args, { ctx }) => leftovers(storage, ctx),
+  }),
+  remove_leftover: method({
+    args: z.object({ kind: z.string().max(64), name: z.string().max(4096), vmid: vmid.optional() }),
+    result: nullResult,
+    deadlineMs: slow,
+    guests: (_storage, args) => (args.vmid === undefined ? [] : [args.vmid]),
+    run: async (storage, args, { ctx }) => {
+      await removeLeftover(storage, ctx, args);
       return null;
     },
   }),

@@ -1,15 +1,20 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { BlockioError, errorTable, wrap } from "../common/errors.js";
 import { call } from "./call.js";
+import { doctor } from "./doctor.js";
 import { exportCommand } from "./export.js";
 import { importCommand } from "./import.js";
 import { list } from "./list.js";
+import { log } from "./log.js";
+import { bashCompletion, manualPage } from "./manual.js";
+import { metrics } from "./metrics.js";
 import { type Command, helpOf, parseCommand } from "./options.js";
 import { print, say } from "./output.js";
 import { serve } from "./serve.js";
 import { sim } from "./sim.js";
 import { status } from "./status.js";
 import { Interrupted } from "./stream.js";
+import { sweep } from "./sweep.js";
 import { version } from "./version.js";
 
 const manifest: Command = {
@@ -25,7 +30,47 @@ const manifest: Command = {
   },
 };
 
-const commands: readonly Command[] = [serve, exportCommand, importCommand, call, list, status, sim, manifest];
+/** What else the build makes of the code. */
+const generate: Command = {
+  name: "generate",
+  operands: "man|completion|reference",
+  summary: "Print the manual page, bash's completion or the configuration reference.",
+  hidden: true,
+  options: {},
+  async run(_values, [what]) {
+    const { makeReference, typeNames } = await import("./service.js");
+    switch (what) {
+      case "man":
+        print(manualPage(commands, version));
+        return 0;
+      case "completion":
+        print(bashCompletion(commands, typeNames()));
+        return 0;
+      case "reference":
+        print(makeReference());
+        return 0;
+      default:
+        throw new BlockioError("invalid", "generate: name man, completion or reference");
+    }
+  },
+};
+
+/** Every command, in the order of the overview. */
+export const commands: readonly Command[] = [
+  status,
+  list,
+  doctor,
+  sweep,
+  log,
+  metrics,
+  exportCommand,
+  importCommand,
+  call,
+  serve,
+  sim,
+  manifest,
+  generate,
+];
 
 function overview(): string {
   const shown = commands.filter((command) => !command.hidden);

@@ -26,15 +26,25 @@ export function findSection(storeid: string, configFile: string): Section {
     }
     return section;
   }
-  let text: string;
+  const scfg = parseStorageConfig(readConfig(configFile)).get(storeid);
+  if (!scfg) throw fail("absent", `storage '${storeid}' is not in '${configFile}'`);
+  return { storeid, scfg };
+}
+
+/** The sections of our types, disabled ones too. */
+export async function ownSections(configFile: string): Promise<Section[]> {
+  const { typeNames } = await import("./service.js");
+  return [...parseStorageConfig(readConfig(configFile))]
+    .filter(([, { type }]) => typeNames().includes(String(type)))
+    .map(([storeid, scfg]) => ({ storeid, scfg }));
+}
+
+function readConfig(configFile: string): string {
   try {
-    text = readFileSync(configFile, "utf8");
+    return readFileSync(configFile, "utf8");
   } catch (error) {
     throw fail("absent", `cannot read '${configFile}'; name the storage configuration with --config`, error);
   }
-  const scfg = parseStorageConfig(text).get(storeid);
-  if (!scfg) throw fail("absent", `storage '${storeid}' is not in '${configFile}'`);
-  return { storeid, scfg };
 }
 
 /** Parses storage.cfg into its sections, decoding the list-valued properties as PVE does. */

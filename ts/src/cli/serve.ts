@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { hostname } from "node:os";
-import { createLogger, type Level } from "../common/log.js";
+import { protocolVersion } from "../bridge/limits.js";
+import { createLogger, type Level, type Logger } from "../common/log.js";
 import { type Command, socketOf, text, type Values } from "./options.js";
 import { version } from "./version.js";
 
@@ -37,7 +38,9 @@ export const serve: Command = {
     if (passedSocket()) await bridge.listenPassed();
     else await bridge.listen(socketOf(values));
     log.info("serving", { version, node: host.name, pid: process.pid });
+    const telling = tellCluster(host.name, log);
     await stopped;
+    clearInterval(telling);
     log.info("stopping");
     setTimeout(() => process.exit(1), hardStopMs).unref();
     await bridge.stop();
@@ -46,6 +49,27 @@ export const serve: Command = {
     return 0;
   },
 };
+
+/** How often this node's version is written down where the other nodes see it, until that works; in milliseconds. */
+const tellMs = 10 * 60 * 1000;
+
+/** Tells the other nodes which version runs here: at once, and again as long as the cluster has no quorum. */
+function tellCluster(node: string, log: Logger): NodeJS.Timeout {
+  const tell = async () => {
+    const { initiatorName, writeNodeRecord } = await import("./service.js");
+    const initiator = await initiatorName();
+    const record = { version, protocol: protocolVersion, ...(initiator === undefined ? {} : { initiator }) };
+    await writeNodeRecord(node, record);
+    clearInterval(timer);
+  };
+  const attempt = () =>
+    void tell().catch((error: unknown) =>
+      log.debug("the cluster was not told of this node's version", { error }),
+    );
+  const timer = setInterval(attempt, tellMs).unref();
+  attempt();
+  return timer;
+}
 
 /** Requests under way are remembered beside the socket, so that services on other sockets have their own. */
 function journalDirectory(values: Values): string {

@@ -7,6 +7,11 @@ import type { Portal } from "./portal.js";
 /** Where open-iscsi keeps its records: since Debian 13, and before. */
 const places = ["var/lib/iscsi/nodes", "etc/iscsi/nodes"];
 
+/** The directories of the records, one entry for each target. */
+export function recordPlaces(root: string): string[] {
+  return places.map((place) => join(root, place));
+}
+
 /** What a node record says beyond its target and portal; undefined removes a line. */
 export type Settings = Readonly<Record<string, string | undefined>>;
 

@@ -5,8 +5,9 @@ import { fail } from "../common/errors.js";
 import { KeyedLocks } from "../common/locks.js";
 import type { Connector } from "./connector.js";
 import type { DeviceLayer, Hctl, IscsiSession } from "./device-layer.js";
+import { recordedPortals, targetHere } from "./iscsi-leftovers.js";
 import { IscsiSessions, type IscsiTarget } from "./iscsi-sessions.js";
-import { removeLink, setLink } from "./link.js";
+import { linksTo, removeLink, setLink } from "./link.js";
 import { parsePortal } from "./portal.js";
 import { ScsiDisk } from "./scsi-disk.js";
 
@@ -78,6 +79,42 @@ export class IscsiConnector implements Connector {
   async refresh(ctx: Context, connection: Connection, size: bigint): Promise<void> {
     const iscsi = iscsiOf(connection);
     await this.#locked(ctx, `disk ${iscsi.wwid}`, () => this.#disk(iscsi, "resize").refresh(size));
+  }
+
+  /**
+   * Takes what no volume has off this node: a disk of the target, where one is named, then the sessions and records if no
+   * other disk of it is left. `links` is the directory of all links, which tell what volumes have.
+   *
+   * @throws `refused` when it is a volume's or also of another target, `busy` while it is in use
+   */
+  async discard(ctx: Context, iqn: string, wwid: string | undefined, links: string): Promise<void> {
+    if (wwid !== undefined)
+      await this.#locked(ctx, `disk ${wwid}`, async () => {
+        const what = `remove disk ${wwid} of '${iqn}'`;
+        const map = await this.layer.multipathMap(this.root, wwid);
+        const paths = await this.layer.devicePaths(this.root, wwid);
+        const names = [...(map ? [`mapper/${map.name}`] : []), ...paths.map(({ name }) => name)];
+        const linked = (await Promise.all(names.map((name) => linksTo(links, `/dev/${name}`)))).flat();
+        if (linked.length > 0)
+          throw fail("refused", `${what}: volume '${linked[0]}' has it; deactivate that`);
+        const own = (await targetHere(this.layer, this.root, iqn)).paths.map(({ name }) => name);
+        const other = paths.find(({ name }) => !own.includes(name));
+        if (other)
+          throw fail(
+            "refused",
+            `${what}: '/dev/${other.name}' leads to it over another target; remove that first`,
+          );
+        await new ScsiDisk(this.layer, wwid, what, this.root).remove(ctx);
+      });
+    await this.#locked(ctx, `target ${iqn}`, async () => {
+      const portals = await recordedPortals(this.root, iqn);
+      const gone = await this.#sessions.logOutWhenUnused(ctx, { iqn, portals, everyPortal: false });
+      if (!gone && wwid === undefined)
+        throw fail(
+          "busy",
+          `log out of '${iqn}': a disk of it is in use by now; look at pve-blockio sweep again`,
+        );
+    });
   }
 
   /**

@@ -6,6 +6,11 @@ import { storageTypes } from "../arrays/registry.js";
 /** The storage API versions of PVE that the shim is tested with. */
 export const storageApi = { min: 11, max: 15 } as const;
 
+/** The storage types of this build. */
+export function typeNames(): readonly string[] {
+  return storageTypes.map(({ type }) => type);
+}
+
 type Flags = Record<string, 1>;
 
 function flags(names: readonly string[]): Flags {

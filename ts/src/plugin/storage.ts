@@ -9,7 +9,9 @@ import { Gate } from "../common/gate.js";
 import { KeyedLocks } from "../common/locks.js";
 import type { Bytes } from "../common/size.js";
 import type { Connector } from "../connectors/connector.js";
+import type { DeviceLayer } from "../connectors/device-layer.js";
 import { linkDirectory, linkNames } from "../connectors/link.js";
+import { nativeLayer } from "../connectors/native-layer.js";
 import { connectorFor } from "../connectors/registry.js";
 import { RequestJournal } from "./journal.js";
 import { VolumeNames } from "./volname.js";
@@ -21,9 +23,18 @@ export interface NodeDevices {
   readonly links: string;
   /** How long a device may take to be closed, in milliseconds; five seconds when absent. */
   readonly closingMs?: number;
+  /** The kernel's disks, for the search for leftovers; this machine's when absent. */
+  readonly layer?: DeviceLayer;
+  /** Below which `sys`, `dev` and open-iscsi's records are; `/` when absent. */
+  readonly root?: string;
 }
 
 const closingMs = 5_000;
+
+/** The disks of the node that `devices` is of. */
+export function layerOf({ layer }: NodeDevices): DeviceLayer {
+  return layer ?? nativeLayer();
+}
 
 /** This machine's own. */
 const ownDevices: NodeDevices = {
@@ -44,7 +55,7 @@ export class Storage {
     readonly section: Readonly<Record<string, unknown>>,
     readonly host: Host,
     private readonly shared: SharedState,
-    private readonly devices: NodeDevices,
+    readonly devices: NodeDevices,
   ) {
     this.names = new VolumeNames(type);
     this.driver = this.#driverOf(section);

@@ -2,6 +2,7 @@
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { Connection } from "../../src/bridge/connection.js";
+import { Metrics } from "../../src/bridge/metrics.js";
 import { BridgeClient } from "../../src/cli/client.js";
 import { silentLogger } from "../../src/common/log.js";
 import { type Session, storeid } from "./session.js";
@@ -22,7 +23,9 @@ export async function overBridge(
   const accepted: Connection[] = [];
   // Half-open, as the service has it.
   const server = createServer({ allowHalfOpen: true }, (socket) => {
-    accepted.push(new Connection(socket, s.storages, "0", silentLogger));
+    accepted.push(
+      new Connection(socket, s.storages, { version: "0", metrics: new Metrics("0", "node-a") }, silentLogger),
+    );
   });
   await new Promise<void>((resolve) => server.listen(path, resolve));
   const wires: Wire[] = [];

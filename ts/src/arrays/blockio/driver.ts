@@ -12,6 +12,7 @@ import type {
   DriverEnvironment,
   Snapshot,
   Staging,
+  Upkeep,
   Volume,
   VolumeRef,
 } from "../contract.js";
@@ -20,6 +21,7 @@ import { Layout } from "./layout.js";
 import type { BlockioSection } from "./schema.js";
 import * as snapshots from "./snapshots.js";
 import * as imports from "./staging.js";
+import * as upkeep from "./upkeep.js";
 import * as volumes from "./volumes.js";
 
 /** The embedded array: files and directories below one path. See `docs/blockio.md`. */
@@ -165,6 +167,17 @@ export class BlockioDriver implements Driver {
       this.#during(`import '${ref.volname}'`, () => imports.commitImport(this.#layout, ref)),
     abort: (_ctx, ref) =>
       this.#during(`give up the import of '${ref.volname}'`, () => imports.abortImport(this.#layout, ref)),
+  };
+
+  readonly upkeep: Upkeep = {
+    needs: async () => upkeep.needs(),
+    diagnose: () => upkeep.diagnose(this.#layout),
+    leftovers: () =>
+      this.#during("look for leftovers", () => upkeep.leftovers(this.#layout, this.#environment)),
+    removeLeftover: (_ctx, leftover) =>
+      this.#during(`remove '${leftover.name}'`, () =>
+        upkeep.removeLeftover(this.#layout, this.#environment, leftover),
+      ),
   };
 
   async close(): Promise<void> {

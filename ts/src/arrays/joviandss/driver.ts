@@ -12,6 +12,7 @@ import type {
   DriverEnvironment,
   Obstacles,
   Snapshot,
+  Upkeep,
   Volume,
   VolumeRef,
 } from "../contract.js";
@@ -26,6 +27,7 @@ import { deleteVolume } from "./removal.js";
 import type { JoviandssSection } from "./schema.js";
 import { type DriverOptions, type Session, Sessions } from "./session.js";
 import { unpublishSnapshot } from "./unpublish.js";
+import { diagnose, leftovers, needs, ownerOfTarget, removeLeftover } from "./upkeep.js";
 
 const capabilities: Capabilities = {
   snapshots: true,
@@ -199,6 +201,17 @@ export class JoviandssDriver implements Driver {
   locate(ctx: Context, ref: VolumeRef, snapshot: string | undefined): Promise<Connection> {
     return this.#use(ctx, `find '${ref.volname}'`, (session, inner) => locate(session, inner, ref, snapshot));
   }
+
+  readonly upkeep: Upkeep = {
+    needs: async () => needs(this.section),
+    diagnose: (ctx) => this.#use(ctx, "diagnose", (session, inner) => diagnose(session, inner)),
+    ownerOfTarget: (iqn) => ownerOfTarget(this.section, iqn),
+    leftovers: (ctx) => this.#use(ctx, "look for leftovers", (session, inner) => leftovers(session, inner)),
+    removeLeftover: (ctx, leftover) =>
+      this.#use(ctx, `remove ${leftover.kind} '${leftover.name}'`, (session, inner) =>
+        removeLeftover(session, inner, leftover),
+      ),
+  };
 
   async close(): Promise<void> {
     await this.#sessions.close();

@@ -23,8 +23,7 @@ export async function portalsOf(
 ): Promise<Portals> {
   const { client, section } = session;
   const all = await client.vips(ctx, how);
-  const wanted = new Set(section.dataAddresses.map(plain));
-  const found = all.filter(({ address }) => wanted.has(plain(address)));
+  const { known: found, missing } = chosen(section, all);
   if (found.length === 0) {
     throw fail(
       "refused",
@@ -32,13 +31,22 @@ export async function portalsOf(
         `to the Pool: '${section.pool}' has ${all.map(({ address }) => address).join(", ") || "none"}; correct data_addresses`,
     );
   }
-  const missing = section.dataAddresses.filter((address) => !hasAddress(found, address));
   if (missing.length > 0)
     ctx.log.warn("some of data_addresses are no addresses of the pool", { missing, pool: section.pool });
   return {
     vips: found.map(({ name }) => name),
     portals: found.map(({ address }) => portal(section, address)),
   };
+}
+
+/** Those of the pool's addresses that a section names for data, and what it names besides. */
+export function chosen(
+  { dataAddresses }: JoviandssSection,
+  vips: readonly Vip[],
+): { readonly known: readonly Vip[]; readonly missing: readonly string[] } {
+  const wanted = new Set(dataAddresses.map(plain));
+  const known = vips.filter(({ address }) => wanted.has(plain(address)));
+  return { known, missing: dataAddresses.filter((address) => !hasAddress(known, address)) };
 }
 
 function hasAddress(vips: readonly Vip[], address: string): boolean {

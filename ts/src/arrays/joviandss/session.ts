@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-import { readFile } from "node:fs/promises";
 import type { Context } from "../../common/context.js";
 import { codeOf, fail } from "../../common/errors.js";
 import { systemCertificates } from "../../common/http/trust.js";
 import { KeyedLocks } from "../../common/locks.js";
+import { initiatorName } from "../../common/node-record.js";
 import type { Secret } from "../../common/secret.js";
 import type { DriverEnvironment, VolumeRef } from "../contract.js";
 import { type ClientPace, JoviandssClient } from "./client.js";
@@ -28,6 +28,8 @@ export interface Session {
   readonly client: JoviandssClient;
   /** With which this node logs in to targets; undefined when everybody may. Throws `auth` when the password is missing. */
   readonly chap: { readonly user: string; readonly password: Secret } | undefined;
+  /** The REST password is in storage.cfg, as earlier plugins had it. */
+  readonly inlinePassword: boolean;
   /** Parses a volume name; throws `invalid`. */
   readonly parse: DriverEnvironment["parse"];
   /** The name by which this node logs in to targets, in small letters; undefined when it is not known. */
@@ -68,6 +70,7 @@ export class Sessions {
       get chap() {
         return chapOf(section, storeid, credentials);
       },
+      inlinePassword: credentials.inline,
       parse,
       initiator: async () => (await (this.options.initiator ?? initiatorName)())?.toLowerCase(),
       edit: async (caller, change) => {
@@ -129,15 +132,6 @@ function chapOf({ chapUser: user }: JoviandssSection, storeid: string, { chapPas
   );
 }
 
-/** As open-iscsi has it. */
-async function initiatorName(): Promise<string | undefined> {
-  const text = await readFile("/etc/iscsi/initiatorname.iscsi", "utf8").catch((error: unknown) => {
-    if (codeOf(error) === "absent") return "";
-    throw error;
-  });
-  return /^InitiatorName\s*=\s*(\S+)/m.exec(text)?.[1];
-}
-
 /** The id of a volume in the names of the array. */
 export function idOf({ section }: Session, { name }: VolumeRef): string {
   return withPrefix(name, section.clusterPrefix);
@@ -153,7 +147,12 @@ export function refOf(session: Session, object: string): VolumeRef | undefined {
   const parsed = parseVolumeObject(object);
   // Only what is found again by its name: earlier plugins made others.
   if (parsed?.kind !== "volume" || volumeObjectName(parsed.id) !== object) return undefined;
-  const name = withoutPrefix(parsed.id, session.section.clusterPrefix);
+  return ownId(session, parsed.id);
+}
+
+/** The volume that an id in the array's names is; undefined for what is not one of this storage. */
+export function ownId(session: Session, id: string): VolumeRef | undefined {
+  const name = withoutPrefix(id, session.section.clusterPrefix);
   if (name === undefined) return undefined;
   try {
     return session.parse(name);

@@ -57,6 +57,7 @@ export class Transport {
       const asked = this.#version ?? "v4";
       const { outcome, address } = await this.#attempt(call, end, ctx.signal);
       const { method, path } = call;
+      ctx.onRequest?.(outcome.kind, since(started));
       ctx.log.debug("request", { method, path, address, outcome: outcome.kind, ms: since(started) });
       if (outcome.kind === "data") {
         this.#rotation.worked(address);

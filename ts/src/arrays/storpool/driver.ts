@@ -9,6 +9,7 @@ import type {
   Driver,
   DriverEnvironment,
   Snapshot,
+  Upkeep,
   Volume,
   VolumeRef,
 } from "../contract.js";
@@ -22,6 +23,7 @@ import type { StorpoolSection } from "./schema.js";
 import type { StorpoolObject } from "./schemas.js";
 import { devicePath, type Pace, type Session, Sessions } from "./session.js";
 import { createSnapshot, deleteSnapshot, listSnapshots, rollback } from "./snapshots.js";
+import { diagnose, leftovers, needs, removeLeftover } from "./upkeep.js";
 import { deleteVolume, renameVolume, resizeVolume } from "./volumes.js";
 
 const capabilities: Capabilities = {
@@ -178,6 +180,16 @@ export class StorpoolDriver implements Driver {
       return { kind: "device", path: devicePath(session, object.gid) };
     });
   }
+
+  readonly upkeep: Upkeep = {
+    needs: (ctx) => this.#use(ctx, "read the configuration", async (session) => needs(session)),
+    diagnose: (ctx) => this.#use(ctx, "diagnose", (session) => diagnose(session, ctx)),
+    leftovers: (ctx) => this.#use(ctx, "look for leftovers", (session) => leftovers(session, ctx)),
+    removeLeftover: (ctx, leftover) =>
+      this.#use(ctx, `remove ${leftover.kind} '${leftover.name}'`, (session) =>
+        removeLeftover(session, ctx, leftover),
+      ),
+  };
 
   async close(): Promise<void> {
     await this.#sessions.close();

@@ -99,7 +99,9 @@ export class Transport {
     const end = call.probe ? performance.now() + probeMs : Number.POSITIVE_INFINITY;
     let lost = false;
     for (let round = 0; ; round++) {
-      const outcome = await this.#attempt(call, Math.min(limitMs, end - performance.now()), ctx.signal);
+      const started = performance.now();
+      const outcome = await this.#attempt(call, Math.min(limitMs, end - started), ctx.signal);
+      ctx.onRequest?.(outcome.kind, performance.now() - started);
       if (outcome.kind === "data") return outcome.data;
       if (outcome.kind === "lost" || outcome.kind === "garbled") this.#addresses.fellSilent();
       lost ||= !isQuery && mayHaveWorked(outcome);
