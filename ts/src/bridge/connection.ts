@@ -6,8 +6,10 @@ import type { Logger } from "../common/log.js";
 import type { Storages } from "../plugin/storage.js";
 import type { Leases } from "../plugin/stream.js";
 import { dispatch } from "./dispatch.js";
-import { maxLineBytes, protocolVersion, workingIntervalMs } from "./limits.js";
+import { maxLineBytes, workingIntervalMs } from "./limits.js";
+import type { Metrics } from "./metrics.js";
 import { type Reply, type Request, requestSchema } from "./protocol.js";
+import { type AboutService, serviceMethods } from "./service-methods.js";
 
 /** How long the undo of an abandoned import may take, in milliseconds. */
 const abandonLimitMs = 60_000;
@@ -22,6 +24,8 @@ export class Connection {
   readonly #work = new Set<Promise<void>>();
   /** The requests that are being worked on. */
   readonly #working = new Set<number>();
+  /** Ends what is counted as long as the client is there. */
+  readonly #counted: (() => void)[] = [];
   #buffer = "";
   /** Settles when the client is gone and everything of it has ended. */
   readonly ended: Promise<void>;
@@ -29,12 +33,14 @@ export class Connection {
   constructor(
     private readonly socket: Socket,
     private readonly storages: Storages,
-    private readonly version: string,
+    private readonly service: AboutService,
     private readonly log: Logger,
   ) {
+    this.#counted.push(service.metrics.connection());
     this.ended = new Promise((resolve) => {
       socket.once("close", () => {
         this.#gone.abort(fail("timeout", "the caller hung up"));
+        for (const end of this.#counted.splice(0)) end();
         void this.#abandon().then(resolve);
       });
     });
@@ -90,8 +96,11 @@ export class Connection {
     try {
       const request = parseRequest(line);
       id = request.id;
-      if (request.method === "ping") {
-        this.#send({ id, result: { version: this.version, protocol: protocolVersion } });
+      const about = Object.hasOwn(serviceMethods, request.method)
+        ? serviceMethods[request.method]
+        : undefined;
+      if (about) {
+        this.#send({ id, result: about(this.service, request) });
         return;
       }
       this.#working.add(id);
@@ -100,11 +109,14 @@ export class Connection {
         leases: this.#leases,
         signal: this.#gone.signal,
         log: this.log,
+        metrics: this.#metrics,
         track: (work) => {
           this.#work.add(work);
           void work.then(() => this.#work.delete(work));
         },
       });
+      if (request.method === "volume_export") this.#counted.push(this.#metrics.stream("export"));
+      if (request.method === "volume_import") this.#counted.push(this.#metrics.stream("import"));
       this.#send({ id, result });
     } catch (error) {
       const { code, message } = error instanceof BlockioError ? error : wrap(error, "bridge");
@@ -113,6 +125,10 @@ export class Connection {
       clearInterval(working);
       this.#working.delete(id);
     }
+  }
+
+  get #metrics(): Metrics {
+    return this.service.metrics;
   }
 
   #send(reply: Reply): void {

@@ -7,6 +7,7 @@ import { RequestRecord } from "../plugin/journal.js";
 import type { Storages } from "../plugin/storage.js";
 import type { Leases } from "../plugin/stream.js";
 import { methods } from "./methods.js";
+import type { Metrics } from "./metrics.js";
 import type { Request } from "./protocol.js";
 
 /** What a call runs in: who calls, and when everything must stop. */
@@ -15,6 +16,7 @@ export interface Caller {
   /** Aborts when the connection is gone or the service stops. */
   readonly signal: AbortSignal;
   readonly log: Logger;
+  readonly metrics?: Metrics;
   /** Is told of the work of a call, which may go on after its answer; never rejects. */
   readonly track?: (work: Promise<void>) => void;
 }
@@ -29,12 +31,20 @@ export interface Caller {
 export async function dispatch(storages: Storages, request: Request, caller: Caller): Promise<unknown> {
   const started = performance.now();
   const log = caller.log.with({ method: request.method, storeid: request.storeid });
+  // Names that nobody knows would be as many as a client makes up.
+  const known = Object.hasOwn(methods, request.method);
+  const counted = caller.metrics?.call(
+    known ? request.method : "unknown",
+    known ? request.storeid : undefined,
+  );
   try {
     const result = await run(storages, request, caller, log);
+    counted?.("ok");
     log.debug("done", { ms: Math.round(performance.now() - started) });
     return result;
   } catch (error) {
     const typed = toTyped(error, request);
+    counted?.(typed.code);
     log[typed.code === "internal" ? "error" : "info"]("failed", {
       ms: Math.round(performance.now() - started),
       volname: request.args["volname"],
@@ -61,7 +71,12 @@ async function run(storages: Storages, request: Request, caller: Caller, log: Lo
     );
   }, limit);
   const signal = AbortSignal.any([deadline.signal, caller.signal]);
-  const ctx: Context = { signal, log, request: new RequestRecord(storages.journal, request.request) };
+  const ctx: Context = {
+    signal,
+    log,
+    onRequest: (outcome, ms) => caller.metrics?.request(request.storeid, outcome, ms),
+    request: new RequestRecord(storages.journal, request.request),
+  };
   const work = (async () => {
     const guests = prepared.guests(storage, { leases: caller.leases });
     const release = await storage.lockGuests(guests, signal);

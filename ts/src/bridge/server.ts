@@ -5,6 +5,7 @@ import { fail } from "../common/errors.js";
 import type { Logger } from "../common/log.js";
 import type { Storages } from "../plugin/storage.js";
 import { Connection } from "./connection.js";
+import { Metrics } from "./metrics.js";
 
 /** How long calls under way may take to finish when the service is stopped, in milliseconds. */
 const stopLimitMs = 20_000;
@@ -24,9 +25,13 @@ export class Bridge {
   readonly #connections = new Set<Connection>();
 
   constructor(private readonly options: BridgeOptions) {
+    const service = {
+      version: options.version,
+      metrics: new Metrics(options.version, options.storages.host.name),
+    };
     // Half-open: a client that closed its writing side still waits for answers.
     this.#server = createServer({ allowHalfOpen: true }, (socket) => {
-      const connection = new Connection(socket, options.storages, options.version, options.log);
+      const connection = new Connection(socket, options.storages, service, options.log);
       this.#connections.add(connection);
       void connection.ended.then(() => this.#connections.delete(connection));
     });

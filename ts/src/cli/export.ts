@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { isatty } from "node:tty";
+import type { StreamResult } from "../../../dist/blockio.js";
 import type { Format } from "../arrays/contract.js";
 import { fail } from "../common/errors.js";
 import { native } from "../common/native.js";
@@ -10,6 +11,7 @@ import { findSection, parseVolumeId } from "./section.js";
 import {
   formatOf,
   refuseDigest,
+  reported,
   resultJson,
   type StreamFormat,
   streamOptions,
@@ -58,7 +60,8 @@ export const exportCommand: Command = {
         snap: text(values, "snapshot") ?? null,
         ...(format === undefined ? {} : { streamFormat: format }),
       });
-      await send(values, source.path, source.format === "subvol" ? "tar+size" : "raw+size");
+      const sent = source.format === "subvol" ? "tar+size" : "raw+size";
+      await send(values, source.path, sent, (run) => reported(client, section, "export", run));
     } finally {
       client.close();
     }
@@ -66,15 +69,22 @@ export const exportCommand: Command = {
   },
 };
 
-async function send(values: Values, source: string, format: StreamFormat): Promise<void> {
+async function send(
+  values: Values,
+  source: string,
+  format: StreamFormat,
+  around: (run: () => Promise<StreamResult>) => Promise<StreamResult> = (run) => run(),
+): Promise<void> {
   if (isatty(stdout))
     throw fail("invalid", "export: standard output is a terminal; redirect it to a file or pipe");
   if (format === "tar+size") refuseDigest("export", values);
-  const result = await transfer(values, (onProgress) => {
-    const options = { source, sinkFd: stdout, ...transferOptions(values) };
-    return format === "tar+size"
-      ? native().exportTar(options, onProgress)
-      : native().exportRaw(options, onProgress);
-  });
+  const result = await around(() =>
+    transfer(values, (onProgress) => {
+      const options = { source, sinkFd: stdout, ...transferOptions(values) };
+      return format === "tar+size"
+        ? native().exportTar(options, onProgress)
+        : native().exportRaw(options, onProgress);
+    }),
+  );
   if (values["json"] === true) say(resultJson(result));
 }

@@ -14,6 +14,7 @@ import {
   formatOf,
   interruptible,
   refuseDigest,
+  reported,
   resultJson,
   type StreamFormat,
   streamOptions,
@@ -90,7 +91,8 @@ async function importVolume(
       format,
       allowRename: values["allow-rename"] === true,
     });
-    const result = await receiveInto(values, begun.target, size).catch(async (error: unknown) => {
+    const receiving = () => receiveInto(values, begun.target, size);
+    const result = await reported(client, section, "import", receiving).catch(async (error: unknown) => {
       // The end of the connection would do, but then the name were free a moment after we have ended.
       const args = { token: begun.token, volname: begun.volname };
       await client.call("volume_import_abort", section, args).catch(() => {});

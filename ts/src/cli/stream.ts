@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import type { StreamHandle, StreamResult } from "../../../dist/blockio.js";
 import { fail } from "../common/errors.js";
+import type { BridgeClient, Section } from "./client.js";
 import type { Option, Values } from "./options.js";
 import { bytes, text } from "./options.js";
 import { print, say } from "./output.js";
@@ -92,6 +93,33 @@ export async function interruptible<T>(start: () => { done: Promise<T>; cancel()
     throw error;
   } finally {
     for (const remove of listeners) remove();
+  }
+}
+
+/** How long the service may take to note that a stream has ended, in milliseconds. */
+const reportMs = 1_000;
+
+/** Runs a stream between this node's service and the world, and tells the service how it ended: for its metrics, no more. */
+export async function reported(
+  client: BridgeClient,
+  { storeid }: Section,
+  direction: "export" | "import",
+  run: () => Promise<StreamResult>,
+): Promise<StreamResult> {
+  const started = performance.now();
+  const tell = async (ended: "done" | "failed", bytes: bigint) => {
+    const args = { direction, ended, bytes: bytes.toString(), seconds: (performance.now() - started) / 1000 };
+    const section = { storeid, scfg: {} };
+    const late = new Promise<void>((resolve) => setTimeout(resolve, reportMs).unref());
+    await Promise.race([client.call("stream_ended", section, args).catch(() => undefined), late]);
+  };
+  try {
+    const result = await run();
+    await tell("done", result.bytes);
+    return result;
+  } catch (error) {
+    await tell("failed", 0n);
+    throw error;
   }
 }
 

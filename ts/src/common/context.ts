@@ -6,6 +6,8 @@ export interface Context {
   /** Aborts when the deadline is over, the client is gone or the service stops. */
   readonly signal: AbortSignal;
   readonly log: Logger;
+  /** Is told of each attempt of a request to an array: its outcome in a word, and the milliseconds it took. */
+  readonly onRequest?: (outcome: string, ms: number) => void;
   /** What this request was about to make when the service died under an earlier attempt of it. */
   readonly request?: RequestMemory;
 }
