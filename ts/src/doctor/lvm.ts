@@ -38,15 +38,20 @@ async function hasDevicesFile(machine: Machine, config: string): Promise<boolean
   return use === "1" && (await namesIn(machine, "etc/lvm/devices")).includes("system.devices");
 }
 
-/** The texts of a list setting, the last one that is no comment; it may go over lines. */
+/** The texts of a setting, the last one that is no comment: one text, or several in square brackets, over lines too. */
 function listOf(config: string, key: string): string[] {
-  const plain = config.replaceAll(/^\s*#.*$/gm, "");
-  const found = [
-    ...plain.matchAll(
-      new RegExp(`\\b${key}\\s*=\\s*(\\[[^\\]]*(?:\\][^\\]\\n]*)*?\\]\\s*$|"[^"\\n]*")`, "gm"),
-    ),
-  ];
-  return [...(found.at(-1)?.[1] ?? "").matchAll(/"([^"]*)"/g)].map(([, text = ""]) => text);
+  const words = [...config.matchAll(/"((?:[^"\\]|\\.)*)"|#[^\n]*|[^\s"#[\]=,{}]+|[[\]=]/g)].filter(
+    ([word]) => !word.startsWith("#"),
+  );
+  const at = words.findLastIndex(([word], index) => word === key && words[index + 1]?.[0] === "=");
+  if (at < 0) return [];
+  const found: string[] = [];
+  for (const [word, text] of words.slice(at + 2)) {
+    if (word === "[") continue;
+    if (text === undefined) break;
+    found.push(text);
+  }
+  return found;
 }
 
 /** The first entry that matches decides, and without any a disk is accepted. */

@@ -17,6 +17,8 @@ import { removeIfEmpty } from "./withdraw.js";
 
 /** What is younger may be in the making on another node, in seconds. */
 const settledAfter = 3_600;
+/** Further apart than this are no two clock faces, in seconds. */
+const anyZone = 26 * 3_600;
 /** At so many targets the sessions are looked through for this node's name; the answer is the same at each. */
 const targetsAsked = 20;
 
@@ -150,9 +152,15 @@ export async function leftovers(session: Session, ctx: Context): Promise<Leftove
   for (const { volume, name } of await snapshots.listPool(ctx)) {
     const vmid = guestOfIntermediate(session, name);
     if (vmid === undefined || there.has(name)) continue;
-    const { created } = (await snapshots.find(ctx, volume, name)) ?? { created: undefined };
+    const [here] = (await snapshots.list(ctx, volume)).filter((one) => one.name === name);
     const why = `made for clone '${name}', which is gone`;
-    found.push({ kind: "snapshot", name: `${volume}@${name}`, vmid, why, ...young(created) });
+    found.push({
+      kind: "snapshot",
+      name: `${volume}@${name}`,
+      vmid,
+      why,
+      ...young(here?.created, here?.shown),
+    });
   }
   return found;
 }
@@ -213,9 +221,14 @@ function unlessAbsent(thrown: unknown): [] {
   throw thrown;
 }
 
-/** Why what was made at `created`, in seconds since the epoch, is left alone. */
-function young(created: number | undefined): { keep?: string } {
-  if (created === undefined) return { keep: "the array does not tell its age" };
+/** Why what was made at `created`, in seconds since the epoch, is left alone; `shown` is that of the array's clock face. */
+function young(created: number | undefined, shown?: number): { keep?: string } {
+  if (created === undefined) {
+    if (shown !== undefined && Date.now() / 1000 - shown > anyZone + settledAfter) return {};
+    return {
+      keep: shown === undefined ? "the array does not tell its age" : "it may be younger than an hour",
+    };
+  }
   if (Date.now() / 1000 - created < settledAfter)
     return { keep: "it is younger than an hour: another node may be at work on it" };
   return {};
