@@ -1,0 +1,75 @@
+#!/bin/bash
+# SPDX-License-Identifier: AGPL-3.0-or-later
+# Proves: sweep takes a map and its session away that a crash has left, and nothing that is in use, active or of somebody else.
+# timeout: 600
+#
+# shellcheck disable=SC2016 # Perl's variables
+. "$(dirname "$0")/../lib/test.sh"
+
+CONFIG=/run/lab/storage.cfg
+must 'a target of somebody else' target t 1
+must 'which is logged in' eval 'discover t && login t'
+must 'with a map' until_true 20 map_complete t-0
+must 'an array' jovian_start
+SCFG=$(jovian_section)
+export SCFG
+# The same as PVE has it in its configuration.
+jq -r --arg id "$STOREID" '"\(.type): \($id)", (to_entries[] | select(.key != "type") |
+    "\t\(.key) \(.value | if type == "object" then keys | join(",") else . end)")' <<<"$SCFG" >"$CONFIG"
+must 'the service' service_start
+ok 'the storage is added' call 'on_add_hook($storeid, $scfg, user_password => $ARGV[0])' 'quite a secret'
+ok 'and activated' call 'activate_storage($storeid, $scfg, {})'
+
+sweep() { "$PVE_BLOCKIO_CLI" sweep --config "$CONFIG" "$@"; } # [--yes]
+left() { sweep --json | jq -r '.[] | "\(.kind) \(.keep // "-")"' | sort | paste -sd,; }
+# The guests' targets of the storage that this node is logged in to.
+own_sessions() { cat /sys/class/iscsi_session/*/targetname | grep -c ':vm-[0-9]*-0$'; }
+has_map() { [ -e "/dev/mapper/$1" ]; } # WWID
+no_map() { ! has_map "$1"; }           # WWID
+
+for guest in 100 101 102; do is "a volume of guest $guest" "$(alloc $guest 64)" "vm-$guest-disk-0"; done
+for guest in 100 101 102; do ok "it is active" activate "vm-$guest-disk-0"; done
+map100=$(basename "$(readlink "$(path_of vm-100-disk-0)")")
+map101=$(basename "$(readlink "$(path_of vm-101-disk-0)")")
+is 'nothing is left over' "$(sweep)" 'nothing is left over'
+is 'sessions at both portals, for each guest' "$(own_sessions)" 6
+
+# As a crash before the link was set leaves it. Guest 101's disk is open, guest 102's is active.
+# shellcheck disable=SC2217 # it is to have it open only
+sleep 600 <"/dev/mapper/$map101" &
+holder=$!
+rm "$(path_of vm-100-disk-0)" "$(path_of vm-101-disk-0)"
+like 'both are listed, one as in use' "$(left)" '^disk -,disk it is in use \(.*sleep.*\)$'
+ok 'the list changes nothing' has_map "$map100"
+like 'one is removed' "$(sweep --yes)" ' removed'
+ok 'its map is gone' no_map "$map100"
+is 'and its sessions' "$(own_sessions)" 4
+ok 'what is in use stays' has_map "$map101"
+ok 'what is active stays' has_paths vm-102-disk-0 2
+ok 'and what is of somebody else' map_complete t-0
+is 'with its sessions' "$(sessions t)" 2
+is 'the rest is in use' "$(left | cut -c1-19)" 'disk it is in use ('
+kill "$holder"
+wait "$holder" 2>/dev/null
+ok 'it is unused now' until_true 10 eval '[ "$(left)" = "disk -" ]'
+like 'and removed' "$(sweep --yes)" ' removed'
+ok 'its map is gone' no_map "$map101"
+is 'nothing is left over' "$(sweep)" 'nothing is left over'
+ok 'what was removed is active again at once' activate vm-100-disk-0
+ok 'with both paths' until_true 30 has_paths vm-100-disk-0 2
+ok 'inactive' deactivate vm-100-disk-0
+
+ok 'the foreign one is still there' map_complete t-0
+for guest in 100 101 102; do
+    deactivate "vm-$guest-disk-0" || :
+    ok "the volume of guest $guest is freed" free "vm-$guest-disk-0"
+done
+is 'nothing is left over' "$(sweep)" 'nothing is left over'
+ok 'the storage is deleted' call 'on_delete_hook($storeid, $scfg)'
+service_stop
+jovian_stop
+ok 'the foreign map goes by its own' flush t-0
+ok 'and its sessions' eval 'remove_disks t-0 && logout t && forget t'
+rm "$CONFIG"
+nothing_left 'nothing is left'
+finish
