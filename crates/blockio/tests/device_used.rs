@@ -49,6 +49,9 @@ fn none() -> Mapper {
     Mapper(Err(error))
 }
 
+/// What happens to a tree, and its name.
+type Change = (&'static str, fn(&Tree));
+
 fn traced(tree: &Tree, mapper: Mapper) -> (Multipath, Trace) {
     let (sysfs, trace) = Sysfs::traced(tree.root());
     let multipath = Multipath::with_mapper(tree.root(), None, Arc::new(mapper));
@@ -171,7 +174,7 @@ fn a_map_of_another_disk_gives_none_of_its_paths() {
 
 #[test]
 fn a_map_whose_disks_are_not_what_they_were_is_not_believed() {
-    let changes: [(&str, fn(&Tree)); 5] = [
+    let changes: [Change; 5] = [
         ("no disks", |tree| {
             std::fs::remove_dir_all(tree.path("sys/block/dm-1/slaves")).unwrap();
             tree.dir("sys/devices/virtual/block/dm-1/slaves");
