@@ -30,8 +30,8 @@ impl fmt::Display for Opener {
 /// It has each path open that it knows, and uses none.
 const MULTIPATHD: &str = "multipathd";
 
-/// Programs that have a disk open, but multipathd, in words such as `open in process 4711 (kvm)`. Those in other name spaces for
-/// processes are not seen.
+/// Programs that have a disk open, but multipathd, in words such as `open in process 4711 (kvm)`. Those in other name
+/// spaces for processes are not seen.
 ///
 /// # Errors
 /// `absent` when there is no such device; `invalid` when this is no name of one.

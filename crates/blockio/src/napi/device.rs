@@ -269,7 +269,8 @@ impl From<device::FcTarget> for FcTarget {
     }
 }
 
-/// All paths to the disk of an identity, found by asking each device of the node; `wwid` in the form of udev and multipath, or the kernel's.
+/// All paths to the disk of an identity, found by asking each device of the node; `wwid` in the form of udev and
+/// multipath, or the kernel's.
 #[napi(ts_return_type = "Promise<Array<DevicePath>>")]
 pub fn device_paths(env: &Env, root: String, wwid: String) -> Result<Object<'_>> {
     promise(env, move || {
