@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { codeOf, during } from "../../common/errors.js";
+import { codeOf, during } from "../common/errors.js";
 import { lockOf, type PreparedSnapshot, preparedSnapshot } from "./guest-config.js";
 
 /** What the PVE cluster says of a guest; read from its file system, which every node sees alike. */
