@@ -86,7 +86,8 @@ export async function storeSecrets(change: SectionChange, added: boolean): Promi
     throw fail("invalid", `storage '${storeid}' needs user_password; give it with --user_password`);
   if (chap && (after.chap_user_password === undefined || !section["chap_user_name"]))
     throw fail("invalid", "chap_enabled needs chap_user_name and chap_user_password; give both");
-  if (added || given.length > 0 || names.some((name) => gone.has(name))) await passwordFiles.write(storeid, after);
+  if (added || given.length > 0 || names.some((name) => gone.has(name)))
+    await passwordFiles.write(storeid, after);
 }
 
 /** Forgets the secrets of a storage. */

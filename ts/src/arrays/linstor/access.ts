@@ -25,8 +25,7 @@ export async function endpointOf(
 ): Promise<Endpoint> {
   const authorization = await authorizationOf(section, storeid, secrets, token);
   const { certificates } = section;
-  const tls =
-    certificates.ca !== undefined || certificates.cert !== undefined || authorization !== undefined;
+  const tls = certificates.ca !== undefined || certificates.cert !== undefined || authorization !== undefined;
   const controllers = [...new Set(section.controllers.map((one) => originOf(one, tls)))];
   const clear = controllers.find((origin) => origin.startsWith("http:") && !isOwnNode(origin));
   if (authorization && clear !== undefined)

@@ -17,9 +17,7 @@ const entrySchema = z
     cause: z.string().catch(""),
     correction: z.string().catch(""),
   })
-  .transform(
-    ({ ret_code, ...texts }): Entry => ({ ...parseReturnCode(ret_code), ...texts }),
-  );
+  .transform(({ ret_code, ...texts }): Entry => ({ ...parseReturnCode(ret_code), ...texts }));
 
 /** The entries of a reply; undefined for what is none. */
 export function entriesOf(body: unknown): Entry[] | undefined {

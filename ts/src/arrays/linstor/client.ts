@@ -11,6 +11,7 @@ import { Resources } from "./resources.js";
 import {
   type Group,
   groupSchema,
+  nodeSchema,
   type Pool,
   poolSchema,
   sizeInfoSchema,
@@ -94,13 +95,19 @@ export class LinstorClient {
     }
     const total = kibibytes(info.capacity_in_kib);
     const available = kibibytes(info.available_size_in_kib);
-    return { total, available: available > total ? total : available };
+    return { total, available: available < total ? available : total };
   }
 
   /** The storage pools of all nodes. */
   async pools(ctx: Context, names: readonly string[] = []): Promise<Pool[]> {
     const path = `view/storage-pools${queryOf({ storage_pools: names, cached: "true" })}`;
     return this.#api.list(ctx, "list storage pools", path, poolSchema);
+  }
+
+  /** Names of the nodes whose satellite answers, in small letters. */
+  async onlineNodes(ctx: Context): Promise<ReadonlySet<string>> {
+    const all = await this.#api.list(ctx, "list nodes", "nodes", nodeSchema);
+    return new Set(all.flatMap(({ name, online }) => (online ? [name.toLowerCase()] : [])));
   }
 
   /** The server's version as numbers; `[1, 34, 0]` for `1.34.0-rc.1`. */

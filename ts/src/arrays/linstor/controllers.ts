@@ -40,7 +40,8 @@ function parseController(entry: string): Controller {
     throw wrong();
   }
   const extra = url.pathname !== "/" || url.search || url.hash || url.username || url.password;
-  if (extra || url.hostname === "" || !/^(?:\[[0-9a-f:.]+\]|[a-z0-9_.-]+)$/i.test(url.hostname)) throw wrong();
+  if (extra || url.hostname === "" || !/^(?:\[[0-9a-f:.]+\]|[a-z0-9_.-]+)$/i.test(url.hostname))
+    throw wrong();
   // A URL leaves out the port that is usual for its scheme.
   const port = /:([0-9]+)\/?$/.exec(bare.replace(/^\[[^\]]*\]/, ""))?.[1];
   const schemes: Record<string, "http" | "https"> = {

@@ -3,6 +3,7 @@ import type { Context } from "../../common/context.js";
 import type { Bytes } from "../../common/size.js";
 import { means } from "./answer.js";
 import { type Api, pathOf, queryOf } from "./api.js";
+import { keys } from "./names.js";
 import { codes } from "./return-code.js";
 import { type Definition, definitionSchema } from "./shapes.js";
 
@@ -16,18 +17,16 @@ export interface PropertyChange {
 export class Definitions {
   constructor(private readonly api: Api) {}
 
-  /** All of them, or those with a property of this value. */
-  async list(ctx: Context, property?: { key: string; value: string }): Promise<Definition[]> {
-    const filter = property ? [`${property.key}=${property.value}`] : undefined;
-    const query = queryOf({ with_volume_definitions: "true", props: filter });
-    const all = await this.api.list(
-      ctx,
-      "list resource definitions",
-      `resource-definitions${query}`,
-      definitionSchema,
-    );
+  /** All of them, with the sizes of their volumes. */
+  async list(ctx: Context): Promise<Definition[]> {
+    return this.#list(ctx, { with_volume_definitions: "true" });
+  }
+
+  /** Those that have our property with their volume's name. */
+  async named(ctx: Context, how: { readonly probe?: boolean } = {}): Promise<Definition[]> {
+    const all = await this.#list(ctx, { with_volume_definitions: "true", props: keys.name }, how);
     // Whatever the server makes of the filter.
-    return property ? all.filter(({ props }) => props[property.key] === property.value) : all;
+    return all.filter(({ props }) => props[keys.name] !== undefined);
   }
 
   /** Undefined when LINSTOR says that there is none. */
@@ -98,6 +97,15 @@ export class Definitions {
       },
       landed,
     );
+  }
+
+  #list(
+    ctx: Context,
+    query: Readonly<Record<string, string>>,
+    how: { readonly probe?: boolean } = {},
+  ): Promise<Definition[]> {
+    const path = `resource-definitions${queryOf(query)}`;
+    return this.api.list(ctx, "list resource definitions", path, definitionSchema, how);
   }
 
   async setProperties(ctx: Context, name: string, { set = {}, unset = [] }: PropertyChange): Promise<void> {

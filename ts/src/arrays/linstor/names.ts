@@ -25,6 +25,8 @@ export const keys = {
   export: "Aux/pve-blockio/export",
   /** On snapshots: PVE's name where LINSTOR's tells another. */
   snapshot: "Aux/pve-blockio/snapshot",
+  /** On snapshots: whose attempt has taken it. Another key than on definitions, which get copies of all properties. */
+  taken: "Aux/pve-blockio/taken",
   /** On snapshots that wait until PVE asks for them. */
   group: "Aux/pve-blockio/group",
   /** The vendor's: owner of a definition called `pm-XXXXXXXX`. */
@@ -76,10 +78,7 @@ export function ownWords(
 }
 
 /** The name that a definition's volume has in PVE; undefined when it is none of ours. */
-export function volumeName(
-  definition: string,
-  props: Readonly<Record<string, string>>,
-): string | undefined {
+export function volumeName(definition: string, props: Readonly<Record<string, string>>): string | undefined {
   if (ownWords(props, keys.export, definition)) return undefined;
   const given = ownWords(props, keys.name, definition)?.[0];
   if (given !== undefined) return given;
@@ -105,7 +104,8 @@ export function snapshotName(
   const given = ownWords(props, keys.snapshot, definition)?.[0];
   if (given !== undefined) return given;
   const prefix = `snap_${definition}_`;
-  if (name.slice(0, prefix.length).toLowerCase() !== prefix.toLowerCase() || hashed.test(name)) return undefined;
+  if (name.slice(0, prefix.length).toLowerCase() !== prefix.toLowerCase() || hashed.test(name))
+    return undefined;
   return name.slice(prefix.length) || undefined;
 }
 
@@ -126,3 +126,8 @@ export function sameName(one: string, other: string): boolean {
 
 /** Snapshot of a base that its clones are made of. */
 export const baseSnapshot = "pve-blockio-base";
+
+/** How LINSTOR writes booleans. */
+export function isOn(value: string | undefined): boolean {
+  return value !== undefined && ["true", "yes", "1"].includes(value.toLowerCase());
+}

@@ -53,9 +53,7 @@ export const linstorProperties = {
     },
   },
   resourcegroup: {
-    schema: z
-      .string()
-      .regex(/^[A-Za-z_][A-Za-z0-9_-]{1,47}$/, "the name of a LINSTOR resource group"),
+    schema: z.string().regex(/^[A-Za-z_][A-Za-z0-9_-]{1,47}$/, "the name of a LINSTOR resource group"),
     pve: { description: "LINSTOR resource group of new volumes, and for the capacity." },
   },
   preferlocal: {
@@ -68,7 +66,9 @@ export const linstorProperties = {
   },
   allowtwoprimaries: {
     schema: yesNo("yes"),
-    pve: { description: "Let both nodes of a live migration write, while it lasts. Without it there is none." },
+    pve: {
+      description: "Let both nodes of a live migration write, while it lasts. Without it there is none.",
+    },
   },
   statuscache: {
     schema: number(z.number().int().min(0).max(7200).default(60)),

@@ -234,6 +234,13 @@ export const poolSchema = z
 /** A storage pool of one node. */
 export type Pool = z.output<typeof poolSchema>;
 
+export const nodeSchema = z
+  .object({ name: word, connection_status: z.string().default("UNKNOWN") })
+  .transform(({ name, connection_status: status }) => ({
+    name,
+    online: ["ONLINE", "CONNECTED"].includes(status.toUpperCase()),
+  }));
+
 const spaceInfo = z.object({
   available_size_in_kib: z.number().nonnegative(),
   capacity_in_kib: z.number().nonnegative(),

@@ -82,7 +82,11 @@ export class Snapshots {
   }
 
   /** Copies the size of a snapshot into a definition without volumes, and the definition's properties too. */
-  async restoreVolume(ctx: Context, from: Restored, landed: (ctx: Context) => Promise<boolean>): Promise<void> {
+  async restoreVolume(
+    ctx: Context,
+    from: Restored,
+    landed: (ctx: Context) => Promise<boolean>,
+  ): Promise<void> {
     await this.#restore(ctx, "snapshot-restore-volume-definition", from, {}, landed);
   }
 
