@@ -20,7 +20,8 @@ const largest = 1n << 60n;
 export function wholeSize(size: Bytes): Bytes {
   if (size <= 0n) throw fail("invalid", "a volume needs a size; give one in GiB, as in STORAGE:8");
   if (size > largest) throw fail("invalid", `${size} bytes are more than LINSTOR can have; ask for less`);
-  return ((size + unit - 1n) / unit) * unit;
+  const whole = ((size + unit - 1n) / unit) * unit;
+  return whole < smallest ? smallest : whole;
 }
 
 /** Makes an empty volume: a replica on this node if that is wanted and possible, the others where LINSTOR likes. */
@@ -39,7 +40,7 @@ export async function createVolume(
         calm,
         section.group,
         name,
-        { size: whole < smallest ? smallest : whole, props: { ...exact, ...props } },
+        { size: whole, props: { ...exact, ...props } },
         landed,
       ),
     complete: (calm, name) => place(session, calm, name),

@@ -7,7 +7,6 @@ import type { VolumeRef } from "../contract.js";
 import { wholeSize } from "./allocation.js";
 import { means } from "./answer.js";
 import { nameProperty } from "./creation.js";
-import { sizeOf } from "./listing.js";
 import { claimant, type Found, find, isUnfinished, lookUp, snapshotsOf } from "./lookup.js";
 import { baseSnapshot, isOn, keys, plainName, sameName } from "./names.js";
 import { forgetName, recordName } from "./records.js";
@@ -23,14 +22,15 @@ export async function resizeVolume(
   ref: VolumeRef,
   size: Bytes,
 ): Promise<void> {
-  const { definitions, resources } = session.client;
+  const { definitions } = session.client;
   const { definition } = await lookUp(session, ctx, ref);
-  const { name, props } = definition;
-  const before = sizeOf(definition, await resources.view(ctx, name));
-  if (size < before)
-    throw fail("invalid", `${size} bytes are less than the ${before} that it has; a volume only grows`);
-  if (size === before) return;
+  const { name, props, sizes } = definition;
+  // What was asked for: the pools round that up, and what they have added is not to be had once more.
+  const [before = 0n] = sizes;
   const whole = wholeSize(size);
+  if (whole < before)
+    throw fail("invalid", `${size} bytes are less than the ${before} that it has; a volume only grows`);
+  if (whole === before) return;
   // LINSTOR refuses it while the size is kept exact.
   const exact = isOn(props[keys.exactSize]);
   if (exact) await definitions.setProperties(ctx, name, { unset: [keys.exactSize] });

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import test from "ava";
-import { passwordFiles } from "../../../src/arrays/joviandss/secrets.js";
 import { joviandssProperties, parseSection } from "../../../src/arrays/joviandss/schema.js";
+import { passwordFiles } from "../../../src/arrays/joviandss/secrets.js";
 import { Secret } from "../../../src/common/secret.js";
 import { declare } from "../../../src/plugin/manifest.js";
 
