@@ -183,6 +183,7 @@ function roundedBy(kind: PoolKind): (size: bigint) => bigint {
   const group = { props: {} };
   const definition = { layers: ["DRBD", "STORAGE"], props: {}, group } as unknown as Definition;
   return (size) => {
+    if (size === 0n) return 0n;
     const asked = Number(((size > smallest ? size : smallest) + kib - 1n) / kib);
     return BigInt(usableOf(definition, asked, allocatedFor(definition, asked, kind, behaviour))) * kib;
   };
