@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { randomUUID } from "node:crypto";
-import type { Context } from "../../common/context.js";
+import { type Context, steady } from "../../common/context.js";
 import { fail } from "../../common/errors.js";
 import type { VolumeRef } from "../contract.js";
 import { means } from "./answer.js";
@@ -9,7 +9,7 @@ import { definitionNames, keys, ownWords, plainName, sameName } from "./names.js
 import { forgetName, recordName } from "./records.js";
 import type { Session } from "./session.js";
 import type { Definition } from "./shapes.js";
-import { steady } from "./steady.js";
+
 import { undo } from "./undo.js";
 
 /*

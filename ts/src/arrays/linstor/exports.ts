@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-import type { Context } from "../../common/context.js";
+import { type Context, steady } from "../../common/context.js";
 import { fail } from "../../common/errors.js";
 import type { Connection, VolumeRef } from "../contract.js";
 import { means } from "./answer.js";
@@ -9,7 +9,7 @@ import { exportName, keys, ownWords, sameName } from "./names.js";
 import { copiedProperties, layersOf, nodesOf, restoreInto } from "./restore.js";
 import type { Session } from "./session.js";
 import type { Definition, LinstorSnapshot } from "./shapes.js";
-import { steady } from "./steady.js";
+
 import { usersOf } from "./use.js";
 
 /*

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { randomUUID } from "node:crypto";
-import type { Context } from "../../common/context.js";
+import { type Context, steady } from "../../common/context.js";
 import { fail } from "../../common/errors.js";
 import { isWhole } from "./lookup.js";
 import { keys, ownWords, sameName, snapshotName, snapshotNames } from "./names.js";
 import type { Session } from "./session.js";
 import type { LinstorSnapshot } from "./shapes.js";
 import type { NewSnapshot } from "./snapshot-requests.js";
-import { steady } from "./steady.js";
+
 import { undo } from "./undo.js";
 
 /** How a new snapshot is called: as the vendor's plugin would, where that fits and nobody has it. */

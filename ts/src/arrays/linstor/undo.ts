@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Context } from "../../common/context.js";
+import { afterwards, type Context } from "../../common/context.js";
 import { isLostReply } from "../../common/http/lost.js";
 import type { Session } from "./session.js";
 
@@ -22,7 +22,7 @@ export async function undo(
   const lost = isLostReply(error);
   const { undoMs } = session.patience;
   const limitMs = lost ? Math.max(session.client.commandMs, undoMs) : undoMs;
-  const later = { ...ctx, signal: AbortSignal.timeout(limitMs) };
+  const later = afterwards(ctx, limitMs);
   const work = (async () => {
     for (let round = 0; !later.signal.aborted; round++) {
       try {
