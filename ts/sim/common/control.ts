@@ -12,6 +12,8 @@ export interface Controllable<Change, Order, Plan> {
   check(): string[];
   configure(change: Change): void;
   inject(order: Order): void;
+  /** Nobody listens for so many milliseconds; absent where single addresses are controlled instead. */
+  refuseConnections?(forMs: number): Promise<void>;
 }
 
 /** What one simulator has besides; undefined for requests that it does not know. */
@@ -20,13 +22,6 @@ export type OwnRequests = (
   argument: readonly string[],
   body: unknown,
 ) => Promise<unknown> | undefined;
-
-/** Thrown for an answer that is no refusal of the request: what somebody simulated fails with. */
-export class SimulatedFailure extends Error {
-  constructor(readonly answer: unknown) {
-    super("simulated");
-  }
-}
 
 /** The answer must be out before what gives it is shut. */
 export const answerFirstMs = 20;
@@ -40,11 +35,13 @@ export async function control<Change, Order extends z.ZodType, Plan extends z.Zo
   { order, plan, shown, own }: { order: Order; plan: Plan; shown: () => unknown; own: OwnRequests },
   { verb, path, request }: { verb: string; path: string; request: IncomingMessage },
 ): Promise<Answer> {
-  const faultsBody = z.looseObject({
+  const faultsBody = z.strictObject({
     /** Faults for requests to come. */
     inject: z.array(order).default([]),
     plan: plan.optional(),
     clear: z.boolean().default(false),
+    /** Refuses connections for so many milliseconds, after the answer. */
+    refuseMs: z.number().int().min(1).optional(),
   });
   try {
     const [what = "", ...rest] = path.split("/").map(decodeURIComponent);
@@ -61,9 +58,14 @@ export async function control<Change, Order extends z.ZodType, Plan extends z.Zo
         return json(200, simulator.journal.entries);
       case "POST faults": {
         const given = faultsBody.parse(body);
+        const { refuseMs } = given;
+        if (refuseMs !== undefined && !simulator.refuseConnections)
+          throw new Error("refuseMs: single addresses are taken away here");
         if (given.clear) simulator.faults.clear();
         for (const fault of given.inject) simulator.inject(fault as z.input<Order>);
         if (given.plan !== undefined) simulator.faults.plan(given.plan as z.input<Plan>);
+        if (refuseMs !== undefined)
+          setTimeout(() => void simulator.refuseConnections?.(refuseMs), answerFirstMs);
         return json(200, { pending: simulator.faults.pending });
       }
       case "POST behaviour":
@@ -73,7 +75,6 @@ export async function control<Change, Order extends z.ZodType, Plan extends z.Zo
         return json(404, { error: `no such request: ${verb} /sim/${path}` });
     }
   } catch (error) {
-    if (error instanceof SimulatedFailure) return json(200, error.answer);
     return json(400, { error: error instanceof Error ? error.message : String(error) });
   }
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import * as z from "zod";
-import { type Order, Orders, orderMembers } from "../common/orders.js";
-import { randomFrom } from "../common/random.js";
-import type { PartialFailure } from "./world.js";
+import { chosen, SeededFaults } from "../common/faults.js";
+import { type Order, orderMembers } from "../common/orders.js";
+import type { HalfwayFailure } from "./world.js";
 
 /**
  * What can go wrong with one request. Without effect: `reset-before`, `hang` (no answer, the connection stays), `error`
@@ -32,12 +32,14 @@ export const faultKinds = [
 /** See {@link faultKinds}. */
 export type FaultKind = (typeof faultKinds)[number];
 
-const partial: readonly string[] = [
+const halfway: readonly string[] = [
   "deploy-fails",
   "snapshot-fails",
   "rollback-fails",
   "clone-node-lost",
-] satisfies readonly PartialFailure[];
+] satisfies readonly HalfwayFailure[];
+/** Requests that put replicas on nodes. */
+const placing = ["spawn", "makeAvailable", "resourceAutoplace", "restoreResource", "resourceCreate"];
 
 /** A fault for requests to come. */
 export const faultSchema = z.strictObject({
@@ -81,76 +83,54 @@ export const faultPlanSchema = z.strictObject({
 export type FaultPlan = z.input<typeof faultPlanSchema>;
 
 /** Decides what goes wrong: ordered faults first, then those of the plan. */
-export class Faults {
-  readonly #orders = new Orders<Fault>();
+export class Faults extends SeededFaults<typeof faultSchema, typeof faultPlanSchema> {
   /** Halfway failures of the requests that are being carried out. */
   #halfway: Fault[] = [];
-  #plan: z.output<typeof faultPlanSchema>;
-  readonly #random: () => number;
 
   constructor(plan: FaultPlan, seed: number) {
-    this.#plan = faultPlanSchema.parse(plan);
-    this.#random = randomFrom(seed);
+    super({ order: faultSchema, plan: faultPlanSchema }, plan, seed);
   }
 
-  /** Orders a fault. */
-  add(order: FaultOrder): void {
-    this.#orders.add(faultSchema.parse(order));
-  }
-
-  /** Changes the plan; the random numbers go on. */
-  plan(plan: FaultPlan): void {
-    this.#plan = faultPlanSchema.parse(plan);
-  }
-
-  /** Forgets what was ordered and still waits. */
-  clear(): void {
-    this.#orders.clear();
+  override clear(): void {
+    super.clear();
     this.#halfway = [];
   }
 
-  /** What was ordered and did not happen yet. */
-  get pending(): readonly Fault[] {
-    return [...this.#orders.pending, ...this.#halfway];
+  override get pending(): readonly Fault[] {
+    return [...super.pending, ...this.#halfway];
   }
 
   /** The faults of a request that has just come. */
   of(request: string, is: { mutation: boolean }): Fault[] {
-    // As many numbers for every request, so that what hits one does not depend on what hit those before.
-    const [late, long, which] = [this.#random(), this.#random(), this.#random()];
-    const hit = this.#orders.take(request);
-    this.#halfway.push(...hit.filter(({ kind }) => partial.includes(kind)));
-    if (hit.length > 0) return hit;
-    const plan = this.#plan;
-    if (late < plan.delay)
-      hit.push(faultSchema.parse({ kind: "delay", ms: Math.ceil(long * plan.maxDelayMs) }));
-    const of = (request_: string, share: number) => (request === request_ ? share : 0);
-    const places = ["spawn", "makeAvailable", "resourceAutoplace", "restoreResource", "resourceCreate"];
-    const choices: readonly (readonly [FaultKind, number])[] = [
-      ["reset-before", plan.resetBefore],
-      ["reset-after", plan.resetAfter],
-      ["error", plan.error],
-      ["late-error", is.mutation ? plan.lateError : 0],
-      ["garbage", plan.garbage],
-      ["deploy-fails", places.includes(request) ? plan.deployFails : 0],
-      ["snapshot-fails", of("snapshotCreate", plan.snapshotFails)],
-      ["rollback-fails", of("snapshotRollback", plan.rollbackFails)],
-      ["clone-node-lost", of("cloneStart", plan.cloneNodeLost)],
-    ];
-    let sum = 0;
-    for (const [kind, share] of choices) {
-      sum += share;
-      if (which >= sum) continue;
-      const fault = faultSchema.parse({ kind });
-      hit.push(fault);
-      if (partial.includes(kind)) this.#halfway.push(fault);
-      break;
-    }
+    const [late, long, which] = [this.random(), this.random(), this.random()];
+    const hit = this.orders.take(request);
+    if (hit.length === 0) hit.push(...this.#byPlan(request, is.mutation, { late, long, which }));
+    this.#halfway.push(...hit.filter(({ kind }) => halfway.includes(kind)));
     return hit;
   }
 
+  #byPlan(
+    request: string,
+    mutation: boolean,
+    { late, long, which }: { late: number; long: number; which: number },
+  ): Fault[] {
+    const plan = this.probabilities;
+    const kind = chosen<FaultKind>(which, [
+      ["reset-before", plan.resetBefore],
+      ["reset-after", plan.resetAfter],
+      ["error", plan.error],
+      ["late-error", mutation ? plan.lateError : 0],
+      ["garbage", plan.garbage],
+      ["deploy-fails", placing.includes(request) ? plan.deployFails : 0],
+      ["snapshot-fails", request === "snapshotCreate" ? plan.snapshotFails : 0],
+      ["rollback-fails", request === "snapshotRollback" ? plan.rollbackFails : 0],
+      ["clone-node-lost", request === "cloneStart" ? plan.cloneNodeLost : 0],
+    ]);
+    return [...this.delays(plan, late, long), ...(kind ? [this.made(kind)] : [])];
+  }
+
   /** Takes a halfway failure that waits for this step. */
-  take(what: PartialFailure, node: string | undefined): boolean {
+  take(what: HalfwayFailure, node: string | undefined): boolean {
     const at = this.#halfway.findIndex(
       (fault) => fault.kind === what && (fault.node === undefined || fault.node === node),
     );

@@ -137,6 +137,12 @@ export class LinstorSimulator {
     else this.#after(afterMs, () => this.#activate(to));
   }
 
+  /** No controller listens for so many milliseconds. */
+  refuseConnections(forMs: number): Promise<void> {
+    const to = this.#active ?? this.#controllers[0]?.address ?? null;
+    return this.failover(to, forMs);
+  }
+
   /** Says that a resource is open, whatever its device looks like. */
   setOpen(node: string, resource: string, as: Openness): void {
     this.state.resource(this.state.definition(resource), node).said = as;

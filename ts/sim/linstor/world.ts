@@ -35,12 +35,12 @@ export interface World {
   settle(): Promise<void>;
   /** Has somebody ordered that a part of this request fails? */
   readonly orders: {
-    take(what: PartialFailure, of: { node?: SatelliteNode; definition?: Definition }): boolean;
+    take(what: HalfwayFailure, of: { node?: SatelliteNode; definition?: Definition }): boolean;
   };
 }
 
 /** What can fail at a satellite after the controller has begun. */
-export type PartialFailure = "deploy-fails" | "snapshot-fails" | "rollback-fails" | "clone-node-lost";
+export type HalfwayFailure = "deploy-fails" | "snapshot-fails" | "rollback-fails" | "clone-node-lost";
 
 /** A request whose body was checked. */
 export interface Ask<Body = unknown> {

@@ -38,8 +38,13 @@ export const sim: Command = {
     certificate: { type: "string", value: "FILE", help: "write the certificate here" },
     "tls-port": { type: "string", value: "PORT", help: "linstor: port with TLS (0: a free one)" },
     node: { type: "string", value: "NAME[:DIR]", multiple: true, help: "a node (default pve1 to pve3)" },
-    "storage-pool": { type: "string", value: "NAME[:KIND[:BYTES]]", multiple: true, help: "(default ssd)" },
-    group: { type: "string", value: "NAME[:PLACES[:LAYERS]]", multiple: true, help: "(default rg1)" },
+    "storage-pool": {
+      type: "string",
+      value: "POOL",
+      multiple: true,
+      help: "NAME[:KIND[:BYTES]] (default ssd)",
+    },
+    group: { type: "string", value: "GROUP", multiple: true, help: "NAME[:PLACES[:LAYERS]] (default rg1)" },
     targets: { type: "string", value: "PROGRAM", help: "tell this program of each change of targets" },
   },
   async run(values, operands) {
