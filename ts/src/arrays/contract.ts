@@ -79,6 +79,8 @@ export interface Capacity {
 export type Connection =
   | { readonly kind: "file"; readonly path: string }
   | { readonly kind: "device"; readonly path: string }
+  /** A device that DRBD, or a layer of LINSTOR, has made on this node. */
+  | { readonly kind: "drbd"; readonly path: string }
   | {
       readonly kind: "iscsi";
       /** `address:port`, or an address alone for port 3260. */

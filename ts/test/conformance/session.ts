@@ -399,7 +399,8 @@ export class Session {
 
   /** A size as this array keeps it. */
   rounded(size: bigint): bigint {
-    const { sizeUnit } = this.subject;
+    const { sizeUnit, rounded } = this.subject;
+    if (rounded) return rounded(size);
     return ((size + sizeUnit - 1n) / sizeUnit) * sizeUnit;
   }
 

@@ -24,6 +24,8 @@ export interface Subject {
   readonly lacks: Readonly<Partial<Record<Hook, string>>>;
   /** Sizes are rounded up to a multiple of this; 1 when they are kept exactly. */
   readonly sizeUnit: bigint;
+  /** The size that a volume gets, in bytes, where it is not a multiple of {@link sizeUnit}; never less than was asked for. */
+  rounded?(size: bigint): bigint;
   /** The largest volume worth asking for; a thin storage takes a tebibyte. */
   readonly largest: bigint;
   /** Sections that must be refused as `invalid`, by what is wrong with them; they are laid over the right one. */
