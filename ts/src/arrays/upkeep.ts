@@ -9,12 +9,16 @@ export interface NodeNeeds {
    * credentials. Empty for arrays without one.
    */
   readonly api: readonly string[];
+  /** Only one of them answers at a time, as it has to be. */
+  readonly oneApi?: boolean;
   /** For volumes behind iSCSI targets. */
   readonly iscsi?: {
     /** `address:port`, IPv6 in brackets. */
     readonly portals: readonly string[];
     /** All of them at once, as one multipath map. */
     readonly multipath: boolean;
+    /** Vendors of the disks as SCSI has them, for multipath's sections of arrays. */
+    readonly vendors: readonly string[];
   };
   /** The disks that volumes are on a node, for LVM, which must not look at what guests have on them. */
   readonly disks?: {

@@ -56,10 +56,11 @@ export class Metrics {
     meter.gauge("pve_blockio_resident_memory_bytes", "Memory of the service.", () =>
       process.memoryUsage.rss(),
     );
-    meter.gauge("pve_blockio_cpu_seconds", "Processor time of the service.", () => {
+    const cpu = () => {
       const { user, system } = process.cpuUsage();
       return (user + system) / 1e6;
-    });
+    };
+    meter.gauge("pve_blockio_cpu_seconds_total", "Processor time of the service.", cpu, "counter");
   }
 
   /** A call has begun; the function says how it ended. */

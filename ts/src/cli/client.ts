@@ -43,7 +43,9 @@ export class BridgeClient {
         socket.removeAllListeners("error");
         resolve(new BridgeClient(socket, path));
       });
-      socket.once("error", (error) => reject(unreachable(path, "nothing listens", error)));
+      socket.once("error", (error: Error & { code?: string }) =>
+        reject(unreachable(path, error.code === "EACCES" ? "it is for root only" : "nothing listens", error)),
+      );
     });
   }
 

@@ -24,7 +24,10 @@ interface Metric {
 /** What the service counts, told in Prometheus' text format. */
 export class Meter {
   readonly #metrics = new Map<string, Metric>();
-  readonly #gauges = new Map<string, { readonly help: string; read(): number | [Labels, number][] }>();
+  readonly #read = new Map<
+    string,
+    { readonly kind: "gauge" | "counter"; readonly help: string; read(): number | [Labels, number][] }
+  >();
 
   /** Declares a counter, so that it is shown with 0 before anything was counted. */
   counter(name: string, help: string): (labels: Labels, by?: number) => void {
@@ -50,8 +53,13 @@ export class Meter {
   }
 
   /** Declares something that is read when it is asked for. */
-  gauge(name: string, help: string, read: () => number | [Labels, number][]): void {
-    this.#gauges.set(name, { help, read });
+  gauge(
+    name: string,
+    help: string,
+    read: () => number | [Labels, number][],
+    kind: "gauge" | "counter" = "gauge",
+  ): void {
+    this.#read.set(name, { kind, help, read });
   }
 
   /** Everything, as https://prometheus.io/docs/instrumenting/exposition_formats/ describes it. */
@@ -62,9 +70,9 @@ export class Meter {
       for (const one of all.values())
         lines.push(...(kind === "histogram" ? buckets(name, one) : [plain(name, one.labels, one.value)]));
     }
-    for (const [name, { help, read }] of this.#gauges) {
+    for (const [name, { kind, help, read }] of this.#read) {
       const found = read();
-      lines.push(`# HELP ${name} ${help}`, `# TYPE ${name} gauge`);
+      lines.push(`# HELP ${name} ${help}`, `# TYPE ${name} ${kind}`);
       for (const [labels, value] of typeof found === "number" ? [[{}, found] as const] : found)
         lines.push(plain(name, labels, value));
     }

@@ -10,11 +10,16 @@ const limitMs = 4_000;
  * Each address of an array's API: does it answer, and what time is it there? Asked without credentials and whatever
  * certificate it has, so the answer may well be a refusal.
  */
-export async function api(origins: readonly string[], signal: AbortSignal): Promise<Finding[]> {
+export async function api(
+  origins: readonly string[],
+  signal: AbortSignal,
+  oneIsEnough = false,
+): Promise<Finding[]> {
   const dispatcher = new Agent({ connect: { rejectUnauthorized: false, timeout: limitMs } });
   try {
     const answers = await Promise.all(origins.map((origin) => ask(dispatcher, origin, signal)));
-    const silent = answers.filter(({ why }) => why !== undefined);
+    const all = answers.filter(({ why }) => why !== undefined);
+    const silent = oneIsEnough && all.length < origins.length ? [] : all;
     const findings = silent.map(({ origin, why }) => {
       const text = `${origin} does not answer (${why})`;
       const remedy = "check network, address and port, and whether the array's node runs";
@@ -22,7 +27,13 @@ export async function api(origins: readonly string[], signal: AbortSignal): Prom
         ? error("address", text, remedy)
         : warning("address", text, remedy);
     });
-    if (findings.length === 0) findings.push(ok("address", `${origins.join(", ")} answers`));
+    if (findings.length === 0)
+      findings.push(
+        ok(
+          "address",
+          `${answers.flatMap(({ origin, why }) => (why === undefined ? origin : [])).join(", ")} answers`,
+        ),
+      );
     return [...findings, ...clock(answers)];
   } finally {
     await dispatcher.destroy();

@@ -83,7 +83,15 @@ function ofNode(machine: Machine, opened: readonly Opened[]): Check[] {
       { name: "initiator", run: () => initiator(machine) },
       { name: "udev", run: () => udev(machine) },
     );
-  if (iscsi.some((one) => one.multipath)) checks.push({ name: "multipathd", run: () => multipath(machine) });
+  if (iscsi.some((one) => one.multipath))
+    checks.push({
+      name: "multipathd",
+      run: () =>
+        multipath(
+          machine,
+          iscsi.flatMap(({ vendors }) => vendors),
+        ),
+    });
   if (disks.length > 0) checks.push({ name: "lvm", run: () => lvm(machine, disks) });
   return checks;
 }
@@ -93,7 +101,7 @@ function ofStorage(machine: Machine, one: Opened): Check[] {
   const reached = needs.iscsi?.portals ?? [];
   return [
     ...(needs.api.length > 0
-      ? [{ name: "address", storage, run: (signal: AbortSignal) => api(needs.api, signal) }]
+      ? [{ name: "address", storage, run: (signal: AbortSignal) => api(needs.api, signal, needs.oneApi) }]
       : []),
     ...(reached.length > 0
       ? [{ name: "portals", storage, run: (signal: AbortSignal) => portals(reached, signal) }]

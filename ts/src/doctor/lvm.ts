@@ -28,7 +28,7 @@ export async function lvm(
     warning(
       "lvm",
       `global_filter accepts disks like ${first}: the node's LVM would activate guests' volume groups`,
-      `add ${wanted} to the front of global_filter in section devices of /etc/lvm/lvm.conf, then pvscan --cache`,
+      `add ${wanted} to the front of global_filter in section devices of /etc/lvm/lvm.conf, or enable /usr/share/pve-blockio/lvm/guest-volumes.conf`,
     ),
   ];
 }

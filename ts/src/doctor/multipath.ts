@@ -14,7 +14,7 @@ export function multipathStatus(timeoutMs: number): Promise<"running" | "off" | 
 }
 
 /** multipathd runs, and its configuration lets maps of ours work. */
-export async function multipath(machine: Machine): Promise<Finding[]> {
+export async function multipath(machine: Machine, vendors: readonly string[]): Promise<Finding[]> {
   const status = await machine.multipathStatus(limitMs);
   if (status === "off")
     return [
@@ -32,7 +32,7 @@ export async function multipath(machine: Machine): Promise<Finding[]> {
         "look at systemctl status multipathd, then restart it",
       ),
     ];
-  const findings = settings(await configuration(machine));
+  const findings = settings(await configuration(machine), vendors);
   return findings.length > 0 ? findings : [ok("multipathd", "runs, and its configuration fits")];
 }
 
@@ -45,7 +45,8 @@ async function configuration(machine: Machine): Promise<Block[]> {
   return texts.flatMap((text) => (text === undefined ? [] : parseMultipathConf(text)));
 }
 
-function settings(blocks: readonly Block[]): Finding[] {
+function settings(all: readonly Block[], vendors: readonly string[]): Finding[] {
+  const blocks = about(vendors, all);
   const findings: Finding[] = [];
   const say = (text: string, remedy: string) =>
     findings.push(warning("multipathd", text, `${remedy}; ${restart}`));
@@ -86,6 +87,16 @@ function settings(blocks: readonly Block[]): Finding[] {
       "set user_friendly_names to no in section defaults",
     );
   return findings;
+}
+
+/** Without the sections of other arrays. */
+function about(vendors: readonly string[], blocks: readonly Block[]): Block[] {
+  return blocks
+    .filter(({ name, entries }) => {
+      const vendor = entries.find(([key]) => key === "vendor")?.[1];
+      return name !== "device" || vendor === undefined || vendors.some((one) => matches(vendor, one));
+    })
+    .map((block) => ({ ...block, blocks: about(vendors, block.blocks) }));
 }
 
 /** Each value of a setting with the section that has it. */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-import { lstat, stat } from "node:fs/promises";
+import { lstat, realpath, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import type { Leftover, VolumeRef } from "../arrays/contract.js";
 import { nodeOfGuest } from "../common/cluster.js";
@@ -198,16 +198,8 @@ function iscsiOf({ devices }: Storage): IscsiConnector {
 
 async function usersOf({ devices }: Storage, device: string): Promise<string[]> {
   const { root = "/" } = devices;
-  const layer = layerOf(devices);
-  const node = await nodeName(root, device);
-  return layer.deviceUsers(root, node);
-}
-
-/** The kernel's name of `/dev/sdX`, or of a map. */
-async function nodeName(root: string, device: string): Promise<string> {
-  if (!device.startsWith("/dev/mapper/")) return basename(device);
-  const found = await linkTarget(join(root, device));
-  return basename(found ?? device);
+  // A map, and a disk of DRBD, has the kernel's name behind a link.
+  return layerOf(devices).deviceUsers(root, basename(await realpath(join(root, device))));
 }
 
 function used(users: readonly string[]): { keep?: string } {

@@ -44,6 +44,7 @@ const makers: Readonly<Record<string, readonly [code: number | undefined, text: 
   LostReply: [0, 1],
   JovianError: [0, 1],
   ArrayError: [0, 1],
+  LinstorError: [0, 1],
   // The transports' own: what came instead of an answer.
   unknown: [0, 1],
   Unreadable: [undefined, 0],

@@ -484,6 +484,13 @@ test.serial("a directory: gone, not mounted, not writable, without reflinks", as
   }
 });
 
+test.serial("what multipath.conf says of other arrays is their own business", async (t) => {
+  const patient = new Patient(t);
+  await patient.jovian(t);
+  patient.file("etc/multipath.conf", 'devices { device { vendor "IBM" \n no_path_retry queue } }\n');
+  t.deepEqual(problems(await patient.examine()), []);
+});
+
 test.serial("storages of other nodes are not examined", async (t) => {
   const patient = new Patient(t);
   await patient.jovian(t, { nodes: { "node-b": true }, control_addresses: "192.0.2.1" });

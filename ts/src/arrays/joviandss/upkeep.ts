@@ -26,7 +26,7 @@ export function needs(section: JoviandssSection): NodeNeeds {
   const origin = (address: string) => (address.includes(":") ? `[${address}]` : address);
   return {
     api: section.controlAddresses.map((address) => `https://${origin(address)}:${section.controlPort}`),
-    iscsi: { portals: allPortals(section), multipath: section.multipath },
+    iscsi: { portals: allPortals(section), multipath: section.multipath, vendors: ["SCST_BIO", "SCST_FIO"] },
     // The identity of a zvol is an EUI-64; without multipath it is a disk like any other.
     disks: section.multipath
       ? { examples: ["/dev/mapper/20123456789abcdef"], reject: ["r|^/dev/mapper/2[0-9a-f]{16}|"] }

@@ -104,9 +104,14 @@ export class LinstorClient {
     return this.#api.list(ctx, "list storage pools", path, poolSchema);
   }
 
+  /** All nodes, and whether their satellites answer. */
+  nodes(ctx: Context): Promise<{ readonly name: string; readonly online: boolean }[]> {
+    return this.#api.list(ctx, "list nodes", "nodes", nodeSchema);
+  }
+
   /** Names of the nodes whose satellite answers, in small letters. */
   async onlineNodes(ctx: Context): Promise<ReadonlySet<string>> {
-    const all = await this.#api.list(ctx, "list nodes", "nodes", nodeSchema);
+    const all = await this.nodes(ctx);
     return new Set(all.flatMap(({ name, online }) => (online ? [name.toLowerCase()] : [])));
   }
 

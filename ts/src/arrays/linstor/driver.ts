@@ -10,6 +10,7 @@ import type {
   DriverEnvironment,
   Obstacles,
   Snapshot,
+  Upkeep,
   Volume,
   VolumeRef,
 } from "../contract.js";
@@ -26,6 +27,7 @@ import { rollback, rollbackObstacles } from "./rollback.js";
 import type { LinstorSection } from "./schema.js";
 import { type DriverOptions, type Session, Sessions } from "./session.js";
 import { createSnapshot, deleteSnapshot, listSnapshots } from "./snapshots.js";
+import { diagnose, needs } from "./upkeep.js";
 
 /** How long pools and version of a server are taken for granted, in milliseconds. */
 const capabilitiesMs = 60_000;
@@ -37,7 +39,7 @@ export class LinstorDriver implements Driver {
   #known: { readonly capabilities: Capabilities; readonly until: number } | undefined;
 
   constructor(
-    section: LinstorSection,
+    private readonly section: LinstorSection,
     private readonly environment: DriverEnvironment,
     options: DriverOptions = {},
   ) {
@@ -163,6 +165,11 @@ export class LinstorDriver implements Driver {
       snapshot === undefined ? locateVolume(session, ctx, ref) : locateSnapshot(session, ctx, ref, snapshot),
     );
   }
+
+  readonly upkeep: Upkeep = {
+    needs: async () => needs(this.section),
+    diagnose: (ctx) => this.#use(ctx, "diagnose", (session) => diagnose(session, ctx)),
+  };
 
   async close(): Promise<void> {
     await this.#sessions.close();

@@ -54,6 +54,7 @@ export class Transport {
       const started = performance.now();
       const { outcome, origin } = await this.#attempt(call, end, ctx.signal);
       const ms = Math.round(performance.now() - started);
+      ctx.onRequest?.(outcome.kind, ms);
       ctx.log.debug("request", {
         method: call.method,
         path: call.path,
