@@ -30,6 +30,26 @@ function neverShown(
 export const leftovers: Topic = {
   name: "leftovers",
   questions: ({ fileName }) => [
+    {
+      title: "are none of what is there, whether in use or not",
+      async ask(t, s) {
+        const found = async () =>
+          ((await s.call("leftovers")) as { keep?: string }[]).filter(({ keep }) => keep === undefined);
+        const volname = await s.alloc();
+        t.deepEqual(await found(), [], "a volume");
+        await s.activate(volname);
+        t.deepEqual(await found(), [], "an active one");
+        if (s.subject.capabilities.snapshots) {
+          await s.snapshot(volname, "one");
+          t.deepEqual(await found(), [], "one with a snapshot");
+          await s.activate(volname, "one");
+          t.deepEqual(await found(), [], "an active snapshot");
+          await s.deactivate(volname, "one");
+        }
+        await s.deactivate(volname);
+        t.deepEqual(await found(), [], "one that was active");
+      },
+    },
     neverShown("that takes the name by chance", (s) => s.alloc()),
     neverShown("that takes the name on purpose", (s) => s.alloc({ name: fileName("vm-100-disk-0", "raw") })),
     neverShown("that is a clone", async (s) => s.clone(await s.makeBase(await s.alloc({ vmid: 101 })), 100), [
