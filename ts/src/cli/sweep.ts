@@ -51,7 +51,8 @@ export const sweep: Command = {
       client.close();
     }
     if (values["json"] === true) print(`${JSON.stringify(rows)}\n`);
-    else if (rows.length === 0) print("nothing is left over\n");
+    else if (rows.length === 0)
+      print(status === 0 ? "nothing is left over\n" : "nothing is left over where it could be looked at\n");
     else
       print(
         table([

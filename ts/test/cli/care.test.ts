@@ -102,7 +102,7 @@ test("a storage that cannot be looked at does not keep sweep from the others", a
   const { status, stdout, stderr } = await run("sweep", "--config", config);
   t.is(status, 7);
   t.regex(stderr, /'\/nowhere' does not exist.*\(unreachable\)/);
-  t.is(stdout, "nothing is left over\n");
+  t.is(stdout, "nothing is left over where it could be looked at\n");
 });
 
 test("metrics and the record for other nodes come from the service", async (t) => {
