@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: AGPL-3.0-or-later
-# Proves: sweep takes a map and its session away that a crash has left, and nothing that is in use, active or of somebody else.
+# Proves: sweep takes a map and its session away that a crash has left, and nothing that is in use, active or of somebody else;
+# doctor finds a real node well, and log shows what the service told the journal.
 # timeout: 600
 #
 # shellcheck disable=SC2016 # Perl's variables
@@ -16,10 +17,17 @@ export SCFG
 # The same as PVE has it in its configuration.
 jq -r --arg id "$STOREID" '"\(.type): \($id)", (to_entries[] | select(.key != "type") |
     "\t\(.key) \(.value | if type == "object" then keys | join(",") else . end)")' <<<"$SCFG" >"$CONFIG"
-must 'the service' service_start
+# By systemd, so that there is a journal.
+must 'the service' systemd-run --quiet --collect --unit=pve-blockio.service "$PVE_BLOCKIO_CLI" serve --socket "$PVE_BLOCKIO_SOCKET" --log-level debug
+must 'which answers' until_true 30 ask ping
 ok 'the storage is added' call 'on_add_hook($storeid, $scfg, user_password => $ARGV[0])' 'quite a secret'
 ok 'and activated' call 'activate_storage($storeid, $scfg, {})'
 
+cli() { "$PVE_BLOCKIO_CLI" "$@"; }
+unwell() { # what doctor finds wrong that a node without PVE can have right
+    cli doctor "$STOREID" --config "$CONFIG" --json | jq -r '.findings[] | select(.level != "ok") |
+        select(.check | IN("plugin", "versions", "lvm") | not) | "\(.check): \(.text)"'
+}
 sweep() { "$PVE_BLOCKIO_CLI" sweep --config "$CONFIG" "$@"; } # [--yes]
 left() { sweep --json | jq -r '.[] | "\(.kind) \(.keep // "-")"' | sort | paste -sd,; }
 # The guests' targets of the storage that this node is logged in to.
@@ -33,6 +41,16 @@ map100=$(basename "$(readlink "$(path_of vm-100-disk-0)")")
 map101=$(basename "$(readlink "$(path_of vm-101-disk-0)")")
 is 'nothing is left over' "$(sweep)" 'nothing is left over'
 is 'sessions at both portals, for each guest' "$(own_sessions)" 6
+
+is 'doctor finds nothing wrong but what this lab has so on purpose' "$(unwell)" \
+    "multipathd: find_multipaths is 'no': every disk of the node becomes a map, its own too"
+fabric_cut b
+like 'and sees a portal that is down' "$(unwell)" '(^|\n)portals: no connection to portal'
+fabric_heal b
+ok 'both paths are back' until_true 60 has_paths vm-102-disk-0 2
+fails 'a call that fails' 'absent|does not exist' plugin '$class->volume_size_info($scfg, $storeid, $ARGV[0], 5)' vm-100-disk-7
+like 'is in the log' "$(cli log "$STOREID")" 'INFO +volume_size_info failed .*vm-100-disk-7.*\(absent\)'
+is 'with its priority in the journal' "$(journalctl --unit=pve-blockio --output=json | jq -r 'select(.MESSAGE | test("\"failed\"")) | .PRIORITY' | sort -u)" 6
 
 # As a crash before the link was set leaves it. Guest 101's disk is open, guest 102's is active.
 # shellcheck disable=SC2217 # it is to have it open only
@@ -66,7 +84,7 @@ for guest in 100 101 102; do
 done
 is 'nothing is left over' "$(sweep)" 'nothing is left over'
 ok 'the storage is deleted' call 'on_delete_hook($storeid, $scfg)'
-service_stop
+ok 'the service ends' systemctl stop pve-blockio.service
 jovian_stop
 ok 'the foreign map goes by its own' flush t-0
 ok 'and its sessions' eval 'remove_disks t-0 && logout t && forget t'
