@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { clusterDirectory } from "../common/cluster.js";
 import { codeOf, during } from "../common/errors.js";
 import { lockOf, type PreparedSnapshot, preparedSnapshot } from "./guest-config.js";
 
@@ -12,11 +13,6 @@ export interface Guest {
   readonly lock?: string;
   /** What the HA manager says of it. */
   readonly ha?: { readonly state: string; readonly node?: string };
-}
-
-/** PVE's file system for the cluster. */
-export function clusterDirectory(): string {
-  return process.env["PVE_BLOCKIO_CLUSTER_DIR"] ?? "/etc/pve";
 }
 
 const kinds = ["qemu-server", "lxc"] as const;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { mkdir, open, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { clusterDirectory } from "../common/cluster.js";
 import { codeOf, during, fail } from "../common/errors.js";
 import { Secret } from "../common/secret.js";
-import { clusterDirectory } from "./guest.js";
 
 /** Secrets by the name of their property. */
 export type Passwords<N extends string> = Readonly<Partial<Record<N, Secret>>>;

@@ -2,7 +2,7 @@
 import { lstat, realpath, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import type { Leftover, VolumeRef } from "../arrays/contract.js";
-import { nodeOfGuest } from "../common/cluster.js";
+import { Cluster } from "../arrays/guest.js";
 import type { Context } from "../common/context.js";
 import { codeOf, fail } from "../common/errors.js";
 import type { DevicePath } from "../connectors/device-layer.js";
@@ -88,9 +88,11 @@ async function notNeeded(storage: Storage, ctx: Context, link: string): Promise<
   const reading = await existing(storage, ctx, link);
   if (!reading) return "the array does not have this volume any more";
   const { vmid } = reading.ref;
-  const node = await nodeOfGuest(vmid);
-  if (node === undefined || node === storage.host.name) return undefined;
-  return `active here, and guest ${vmid} is on '${node}'`;
+  const guest = await new Cluster().guest(vmid);
+  const { name } = storage.host;
+  // In the making, or on its way to this node.
+  if (!guest || guest.node === name || guest.lock !== undefined || guest.ha?.node === name) return undefined;
+  return `active here, and guest ${vmid} is on '${guest.node}'`;
 }
 
 /** What a link stands for. */

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test, { type ExecutionContext } from "ava";
-import { nodeNames, nodeOfGuest } from "../../src/common/cluster.js";
+import { nodeNames } from "../../src/common/cluster.js";
 import { codeOf } from "../../src/common/errors.js";
 import { initiatorName, readNodeRecord, writeNodeRecord } from "../../src/common/node-record.js";
 
@@ -41,14 +41,6 @@ test("what is no record counts as none", async (t) => {
     writeFileSync(join(dir, "nodes/a/pve-blockio.json"), text);
     t.is(await readNodeRecord("a", dir), undefined, text);
   }
-});
-
-test("the node of a guest, and none where there is none", async (t) => {
-  const dir = cluster(t, "a", "b");
-  writeFileSync(join(dir, "nodes/b/qemu-server/100.conf"), "");
-  t.is(await nodeOfGuest(100, dir), "b");
-  t.is(await nodeOfGuest(10, dir), undefined);
-  t.is(await nodeOfGuest(100, join(dir, "gone")), undefined);
 });
 
 test("the initiator name is open-iscsi's, not that of a comment", async (t) => {

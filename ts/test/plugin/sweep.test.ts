@@ -22,9 +22,9 @@ const mib = 1n << 20n;
 const hour = 3_600_000;
 
 /** Says on which node a guest is. Each test has guests of its own. */
-function guestOn(node: string, vmid: number): void {
+function guestOn(node: string, vmid: number, config = "cores: 1\n"): void {
   mkdirSync(join(cluster, "nodes", node, "qemu-server"), { recursive: true });
-  writeFileSync(join(cluster, "nodes", node, "qemu-server", `${vmid}.conf`), "cores: 1\n");
+  writeFileSync(join(cluster, "nodes", node, "qemu-server", `${vmid}.conf`), config);
 }
 
 /** A node with fake disks, and a storage on a simulated array. */
@@ -172,6 +172,8 @@ test.serial("a volume whose guest is elsewhere is one after a while, unless it i
   const { link, wwid } = await active("vm-101-disk-0");
   const name = "vm-101-disk-0";
   t.deepEqual(await look(), [], "its guest is nowhere: it may be in the making");
+  guestOn("node-b", 101, "lock: migrate\n");
+  t.deepEqual(await later(hour, look), [], "it is on its way");
   guestOn("node-b", 101);
   t.regex((await look())[0]?.keep ?? "", /less than ten minutes/);
   await later(hour, async () => {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { clusterDirectory } from "../../common/cluster.js";
 import { codeOf, during } from "../../common/errors.js";
-import { clusterDirectory } from "../guest.js";
 
 /** A section of our type, with its values as they are written. */
 export interface StorageSection {

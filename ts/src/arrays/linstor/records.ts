@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { clusterDirectory } from "../../common/cluster.js";
 import { codeOf, during } from "../../common/errors.js";
-import { clusterDirectory } from "../guest.js";
 
 /*
  * While no controller answers, a volume's definition is the one of the same name, unless the cluster's file system says
