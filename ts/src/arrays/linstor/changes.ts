@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Context } from "../../common/context.js";
+import { type Context, steady } from "../../common/context.js";
 import { fail } from "../../common/errors.js";
 import type { Bytes } from "../../common/size.js";
 import type { VolumeRef } from "../contract.js";
@@ -111,17 +111,18 @@ async function move(
   if (plainName(to.name) !== name) await recordName(session.storeid, to.name, name);
   // While no controller answers, nobody may take the definition for the volume of its name.
   if (plainName(ref.name) === name) await recordName(session.storeid, ref.name, "-");
-  await definitions.setProperties(ctx, name, owned(definition, to));
+  const calm = steady(ctx);
+  await definitions.setProperties(calm, name, owned(definition, to));
   // Another node may have made a volume of this name meanwhile.
   const plain = plainName(to.name);
-  const rival = plain === undefined || sameName(plain, name) ? undefined : await definitions.find(ctx, plain);
+  const rival = plain === undefined || sameName(plain, name) ? undefined : await definitions.find(calm, plain);
   const other =
     (rival && claimant(session, rival)?.name === to.name) ||
-    (await definitions.named(ctx)).some(
+    (await definitions.named(calm)).some(
       (one) => !sameName(one.name, name) && !isUnfinished(one) && claimant(session, one)?.name === to.name,
     );
   if (other) {
-    await definitions.setProperties(ctx, name, owned(definition, ref));
+    await definitions.setProperties(calm, name, owned(definition, ref));
     await restoreRecords(session, ref, to, name);
     throw fail("exists", `volume '${to.volname}' was made meanwhile; choose another name`);
   }
