@@ -115,7 +115,8 @@ async function move(
   await definitions.setProperties(calm, name, owned(definition, to));
   // Another node may have made a volume of this name meanwhile.
   const plain = plainName(to.name);
-  const rival = plain === undefined || sameName(plain, name) ? undefined : await definitions.find(calm, plain);
+  const rival =
+    plain === undefined || sameName(plain, name) ? undefined : await definitions.find(calm, plain);
   const other =
     (rival && claimant(session, rival)?.name === to.name) ||
     (await definitions.named(calm)).some(
