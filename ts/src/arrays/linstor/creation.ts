@@ -67,13 +67,13 @@ export async function makeVolume(
       await steps.complete(calm, name);
       await requireOnly(session, calm, ref, name);
       const { set, unset } = steps.properties(name);
-      if (plainName(ref.name) !== name) await recordName(session.storeid, ref.name, name);
+      if (plainName(ref.name) !== name) await recordName(session, ref.name, name);
       await definitions.setProperties(calm, name, {
         set: { ...set, ...nameProperty(name, ref) },
         unset: [...unset, keys.request],
       });
     } catch (error) {
-      await forgetName(session.storeid, ref.name, name);
+      await forgetName(session, ref.name, name);
       throw await undo(session, ctx, error, `what was made for '${ref.volname}'`, (later) =>
         discard(session, later, name, maker),
       );
