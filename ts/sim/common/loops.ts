@@ -125,7 +125,7 @@ function openDevices(pid: string): { rdev: number; writes: boolean }[] {
   for (const name of names) {
     try {
       const path = join(dir, name);
-      if (!readlinkSync(path).startsWith("/")) continue;
+      if (!readlinkSync(path).startsWith("/dev/")) continue;
       const stats = statSync(path);
       if (stats.isBlockDevice()) found.push({ rdev: stats.rdev, writes: canWrite(pid, name) });
     } catch {
