@@ -38,6 +38,17 @@ export interface GroupOption {
   readonly props?: Properties;
 }
 
+/** A request and its answer. */
+export interface WatchedExchange {
+  readonly verb: string;
+  /** With the query, without host. */
+  readonly url: string;
+  /** Undefined for none. */
+  readonly body: unknown;
+  readonly status: number;
+  readonly text: string;
+}
+
 /** How a simulator starts. Everything has a default. */
 export interface SimulatorOptions {
   /** Addresses of the controllers, of which the first is active; `127.0.0.1` when absent. */
@@ -66,6 +77,8 @@ export interface SimulatorOptions {
   readonly faults?: FaultPlan;
   /** Of the faults' random numbers; 1 when absent. */
   readonly seed?: number;
+  /** Is told of every exchange, to check it against a description of the API for example. */
+  readonly watch?: (exchange: WatchedExchange) => void;
   /** Answers requests below `/sim/`. */
   readonly control?: boolean;
   /** Milliseconds since 1970; the real time when absent. */

@@ -97,6 +97,11 @@ function vendorName(session: Session, { name }: Definition, to: VolumeRef): Volu
   return vendor;
 }
 
+async function requireFree(session: Session, ctx: Context, to: VolumeRef): Promise<void> {
+  if (await find(session, ctx, to, { unfinished: true }))
+    throw fail("exists", `volume '${to.volname}' already exists; choose another name`);
+}
+
 /** Changes the name that a definition's volume has in PVE; `exists` when another one has it. */
 async function move(
   session: Session,
@@ -105,12 +110,11 @@ async function move(
   to: VolumeRef,
 ): Promise<void> {
   const { definitions } = session.client;
-  if (await find(session, ctx, to, { unfinished: true }))
-    throw fail("exists", `volume '${to.volname}' already exists; choose another name`);
+  await requireFree(session, ctx, to);
   const { name } = definition;
-  if (plainName(to.name) !== name) await recordName(session.storeid, to.name, name);
+  if (plainName(to.name) !== name) await recordName(session, to.name, name);
   // While no controller answers, nobody may take the definition for the volume of its name.
-  if (plainName(ref.name) === name) await recordName(session.storeid, ref.name, "-");
+  if (plainName(ref.name) === name) await recordName(session, ref.name, "-");
   const calm = steady(ctx);
   await definitions.setProperties(calm, name, owned(definition, to));
   // Another node may have made a volume of this name meanwhile.
@@ -127,13 +131,13 @@ async function move(
     await restoreRecords(session, ref, to, name);
     throw fail("exists", `volume '${to.volname}' was made meanwhile; choose another name`);
   }
-  if (plainName(ref.name) !== name) await forgetName(session.storeid, ref.name, name);
-  if (plain === name) await forgetName(session.storeid, to.name, "-");
+  if (plainName(ref.name) !== name) await forgetName(session, ref.name, name);
+  if (plain === name) await forgetName(session, to.name, "-");
 }
 
 async function restoreRecords(session: Session, ref: VolumeRef, to: VolumeRef, name: string): Promise<void> {
-  await forgetName(session.storeid, to.name, name);
-  if (plainName(ref.name) === name) await forgetName(session.storeid, ref.name, "-");
+  await forgetName(session, to.name, name);
+  if (plainName(ref.name) === name) await forgetName(session, ref.name, "-");
 }
 
 /** The properties by which a definition is this volume. */
@@ -163,6 +167,7 @@ export async function makeBase(
     throw fail("absent", `volume '${from.volname}' does not exist; look it up with pvesm list`);
   }
   const { name } = found.definition;
+  await requireFree(session, ctx, to);
   await requireUnusedElsewhere(session, ctx, name, `make a base of '${from.volname}'`);
   // Of an attempt that was given up: the volume may have been written to since.
   await snapshots.delete(ctx, name, baseSnapshot);

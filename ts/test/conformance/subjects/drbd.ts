@@ -201,7 +201,7 @@ export function drbdSubject(name: string, setup: Setup): Subject {
         const top = tops.get(String(scfg["controller"]));
         return openDriver(scfg, environment, {
           ...options,
-          ...(top === undefined ? {} : { devices: join(top, "dev", "{node}") }),
+          ...(top === undefined ? {} : { devices: join(top, "dev", "{node}"), records: join(top, "names") }),
         });
       },
     },
@@ -218,6 +218,7 @@ export function drbdSubject(name: string, setup: Setup): Subject {
     },
     lacks: {
       occupy: "a name that others have is not that of the definition",
+      readOnlyBase: "DRBD has no such devices; clones are made of a snapshot",
       orphanSnapshot: "a snapshot cannot be there without its volume",
     },
     sizeUnit: 4n << 20n,
@@ -231,6 +232,7 @@ export function drbdSubject(name: string, setup: Setup): Subject {
       "a certificate without its key": { apicrt: "/etc/crt" },
     },
     foreign: Object.keys(foreign),
+    goOn: ["activate_volume", "map_volume", "volume_export"],
     outages: ["no controller is active", "each connection breaks", "a proxy answers instead"],
     fileName: (stem) => stem,
     volname: (_vmid, stem) => stem,
