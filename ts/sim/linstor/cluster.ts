@@ -11,6 +11,7 @@ import { finishDeletion } from "./definitions.js";
 import { dropResource } from "./deploy.js";
 import { Devices, linkDir } from "./devices.js";
 import type { Faults } from "./faults.js";
+import { addForeign } from "./foreign.js";
 import { addGroup } from "./groups.js";
 import { Names } from "./names.js";
 import type { SimulatorOptions } from "./options.js";
@@ -250,6 +251,8 @@ export class LinstorCluster implements World {
       uuid,
     });
     for (const option of options.groups ?? ["rg1"]) this.#addGroup(option);
+    const { foreign } = options;
+    if (foreign !== undefined) await this.change(() => addForeign(this, state.group(foreign)));
   }
 
   #addPool(option: NonNullable<SimulatorOptions["pools"]>[number]): void {

@@ -73,6 +73,8 @@ export interface SimulatorOptions {
   readonly data?: string;
   /** Directory of the nodes' devices; needs `data` and root. */
   readonly devices?: string;
+  /** Adds volumes that are not the driver's beside those of this group; see `addForeign`. */
+  readonly foreign?: string;
   readonly behaviour?: BehaviourChange;
   readonly faults?: FaultPlan;
   /** Of the faults' random numbers; 1 when absent. */

@@ -6,7 +6,8 @@ import { special } from "./codes.js";
 import { addDiskful, addDiskless, dropResource, followData } from "./deploy.js";
 import { allocatedFor, isZfs, usableOf } from "./pools.js";
 import { type Replies, refuse } from "./replies.js";
-import { isNewest, refuseUnsuccessful, restoreInto, takeSnapshot } from "./snapshots.js";
+import { restoreInto } from "./restore.js";
+import { isNewest, refuseUnsuccessful, takeSnapshot } from "./snapshots.js";
 import {
   type Definition,
   diskful,

@@ -171,3 +171,23 @@ test("versions say what the server is", async (t) => {
   const s = await session(t, { behaviour: { version: "1.31.2" } });
   t.like(await s.get<Row>("controller/version"), { version: "1.31.2", rest_api_version: "1.24.0" });
 });
+
+test("foreign volumes: of another group, of other software, with several volumes, almost right names", async (t) => {
+  const s = await session(t, { foreign: "rg1" });
+  const rows = await s.get("resource-definitions?with_volume_definitions=true");
+  t.true(rows.some((row) => row["resource_group_name"] === "rg1-other"));
+  t.true(rows.some((row) => ((row["volume_definitions"] ?? []) as Row[]).length === 2));
+  t.true(rows.some((row) => row["external_name"] !== undefined));
+  t.deepEqual(s.sim.check(), []);
+  const first = await s.get("view/resources");
+  t.is((first[0]?.["volumes"] as Row[] | undefined)?.length, 1);
+});
+
+test("200 volumes are listed within a second", async (t) => {
+  const s = await session(t);
+  for (let n = 0; n < 200; n += 20)
+    await Promise.all(Array.from({ length: 20 }, (_, k) => s.spawn(`vm-${n + k}-disk-0`, 4096)));
+  const start = performance.now();
+  t.is((await s.get("view/resources")).length, 600);
+  t.true(performance.now() - start < 1000);
+});
