@@ -12,7 +12,7 @@ config=$(on1 qm config 100)
 efi=$(rounded 540672)
 like 'EFI disk has the size of its firmware variables' "$config" "^efidisk0: .*size=($((efi >> 10))K|$((efi >> 20))M)"
 like 'TPM state has 4 MiB' "$config" '^tpmstate0: .*size=4M'
-is 'EFI disk is listed with that size' "$(size_of "$(vm_disk 100 efidisk0)")" 540672
+is 'EFI disk is listed with that size' "$(size_of "$(vm_disk 100 efidisk0)")" "$efi"
 like 'cloud-init drive has its fixed name' "$(plain "$config")" '^ide2: sub:100/vm-100-cloudinit\.(raw|qcow2),'
 is 'five volumes' "$(listed sub --vmid 100 | wc -w)" 5
 
