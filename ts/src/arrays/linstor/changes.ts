@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Context } from "../../common/context.js";
+import { type Context, steady } from "../../common/context.js";
 import { fail } from "../../common/errors.js";
 import type { Bytes } from "../../common/size.js";
 import type { VolumeRef } from "../contract.js";
@@ -65,7 +65,7 @@ export async function renameVolume(
       `volume '${from.volname}' has snapshots (${snapshots.join(", ")}); delete them first`,
     );
   await requireUnusedElsewhere(session, ctx, found.definition.name, `rename '${from.volname}'`);
-  await move(session, ctx, found, target);
+  await move(session, steady(ctx), found, target);
   return target;
 }
 
@@ -175,6 +175,6 @@ export async function makeBase(
     if (!means(error, "unsupported")) throw error;
     ctx.log.info("a base without snapshot: it has no linked clones", { definition: name });
   }
-  await move(session, ctx, found, to);
+  await move(session, steady(ctx), found, to);
   return to;
 }

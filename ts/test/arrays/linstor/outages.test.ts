@@ -43,7 +43,9 @@ test("a controller that is away for a moment is waited for", async (t) => {
 });
 
 test("the capacity is that of the group, and as old as statuscache allows", async (t) => {
-  const n = await Nodes.start(t, { simulator: { nodes: ["pve1", "pve2"], pools: [{ name: "ssd", kind: "ZFS", capacity: 2 ** 40 }] } });
+  const n = await Nodes.start(t, {
+    simulator: { nodes: ["pve1", "pve2"], pools: [{ name: "ssd", kind: "ZFS", capacity: 2 ** 40 }] },
+  });
   const fresh = n.at("pve1", { statuscache: 0 }).driver;
   const cached = n.at("pve1", { statuscache: 60 }).driver;
   const before = await cached.capacity(n.ctx);
