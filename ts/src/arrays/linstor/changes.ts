@@ -65,7 +65,7 @@ export async function renameVolume(
       `volume '${from.volname}' has snapshots (${snapshots.join(", ")}); delete them first`,
     );
   await requireUnusedElsewhere(session, ctx, found.definition.name, `rename '${from.volname}'`);
-  await move(session, ctx, found, target);
+  await move(session, steady(ctx), found, target);
   return target;
 }
 
@@ -177,6 +177,6 @@ export async function makeBase(
     if (!means(error, "unsupported")) throw error;
     ctx.log.info("a base without snapshot: it has no linked clones", { definition: name });
   }
-  await move(session, ctx, found, to);
+  await move(session, steady(ctx), found, to);
   return to;
 }

@@ -2,8 +2,9 @@
 import { randomUUID } from "node:crypto";
 import { type Context, steady } from "../../common/context.js";
 import { fail } from "../../common/errors.js";
+import { isLostReply } from "../../common/http/lost.js";
 import type { VolumeRef } from "../contract.js";
-import { means } from "./answer.js";
+import { LinstorError, means } from "./answer.js";
 import { claimant, isUnfinished } from "./lookup.js";
 import { definitionNames, keys, ownWords, plainName, sameName } from "./names.js";
 import { forgetName, recordName } from "./records.js";
@@ -119,8 +120,10 @@ async function claim(
       });
       return name;
     } catch (error) {
-      // Somebody has it, or was faster: another volume.
+      // Another volume has it.
       if (means(error, "exists")) continue;
+      // This very volume, or nothing was sent.
+      if (!(error instanceof LinstorError) && !isLostReply(error)) throw error;
       throw await undo(session, ctx, error, `what was made for '${ref.volname}'`, (later) =>
         discard(session, later, name, maker),
       );
