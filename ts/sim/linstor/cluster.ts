@@ -105,7 +105,7 @@ export class LinstorCluster implements World {
     } catch (error) {
       out.refused(asRefusal(error));
     }
-    this.devices.look();
+    this.devices.glance();
     const status = out.status(route.success);
     return { status, data: status < 300 ? data : undefined, out };
   }

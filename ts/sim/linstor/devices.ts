@@ -36,6 +36,9 @@ interface Slot extends Device {
 
 type Wanted = Omit<Device, "visible" | "loop">;
 
+/** Milliseconds between two looks for writers, where devices are real. */
+const glanceMs = 250;
+
 /** Where DRBD's stable links are, below the node's `/dev`. */
 export const linkDir = "drbd/by-res";
 
@@ -51,6 +54,7 @@ export class Devices {
   readonly #violations = new Set<string>();
   #scanned: Map<string, Openness> | undefined;
   #closed = false;
+  #glanced = 0;
 
   constructor(
     state: State,
@@ -97,6 +101,14 @@ export class Devices {
             this.#violations.add(`${definition.name}: two primaries without permission, ${one} and ${other}`);
     }
     return [...this.#violations];
+  }
+
+  /** The same now and then: to look at every process of the machine takes longer than most requests. */
+  glance(): void {
+    const now = performance.now();
+    if (this.#links && now - this.#glanced < glanceMs) return;
+    this.#glanced = now;
+    this.look();
   }
 
   /** Brings the devices of all nodes that can be reached up to date. */

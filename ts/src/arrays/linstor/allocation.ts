@@ -50,16 +50,19 @@ export async function createVolume(
 
 async function place(session: Session, ctx: Context, name: string): Promise<void> {
   const { resources } = session.client;
+  let placed = false;
   if (session.section.preferLocal) {
     try {
       await resources.makeAvailable(ctx, name, session.node, { diskful: true });
+      placed = true;
     } catch (error) {
       if (!(error instanceof LinstorError) || means(error, "auth")) throw error;
       ctx.log.info("no replica on this node", { definition: name, error });
     }
   }
   await resources.autoplace(ctx, name);
-  if (!(await resources.view(ctx, name)).some(isDiskful))
+  // A group without place count places nothing, and says nothing either.
+  if (!placed && !(await resources.view(ctx, name)).some(isDiskful))
     throw fail(
       "no-space",
       `LINSTOR placed no replica by resource group '${session.section.group}'; give it a place count`,

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import type { Context } from "../../common/context.js";
-import { fail } from "../../common/errors.js";
+import { codeOf, fail } from "../../common/errors.js";
 import type { TransportLimits } from "../../common/http/limits.js";
 import type { Bytes } from "../../common/size.js";
 import { entriesOf, means } from "./answer.js";
 import { Api, pathOf, queryOf } from "./api.js";
 import type { Endpoint } from "./call.js";
 import { Definitions } from "./definitions.js";
+import { sameName } from "./names.js";
 import { Resources } from "./resources.js";
 import {
   type Group,
@@ -45,7 +46,12 @@ export class LinstorClient {
   /** A resource group, soon or not at all. Throws `absent`. */
   async group(ctx: Context, name: string): Promise<Group> {
     const what = `look up resource group '${name}'`;
-    return this.#api.get(ctx, what, pathOf("resource-groups", name), groupSchema, { probe: true });
+    const path = `resource-groups${queryOf({ resource_groups: name })}`;
+    const found = (await this.#api.list(ctx, what, path, groupSchema, { probe: true })).find((one) =>
+      sameName(one.name, name),
+    );
+    if (found) return found;
+    throw fail("absent", `${what}: LINSTOR has none; check resourcegroup with linstor resource-group list`);
   }
 
   /** Makes a resource group that places one replica; one that exists is left as it is. */
@@ -54,7 +60,7 @@ export class LinstorClient {
       await this.group(ctx, name);
       return;
     } catch (error) {
-      if (!means(error, "absent", "group-absent")) throw error;
+      if (codeOf(error) !== "absent") throw error;
     }
     try {
       await this.#api.change(ctx, {

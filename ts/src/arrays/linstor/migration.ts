@@ -20,18 +20,18 @@ export type Access = "alone" | "beside" | "migration";
  *
  * - Nobody has it open elsewhere: this node.
  * - The guest is being migrated: this node as well, while that lasts.
- * - No node has the guest's configuration: nobody can tell, and DRBD lets only one write.
+ * - A base, or no node has the guest's configuration: it is read, or nobody can tell; DRBD lets only one write.
  *
  * @throws `refused`, `busy`
  */
 export async function accessOf(
   session: Session,
-  { volname, vmid }: VolumeRef,
+  { volname, vmid, isBase }: VolumeRef,
   rows: readonly Resource[],
 ): Promise<Access> {
   const others = usersOf(rows).filter((node) => !sameName(node, session.node));
   if (others.length === 0) return "alone";
-  const guest = vmid === 0 ? undefined : await session.cluster.guest(vmid);
+  const guest = vmid === 0 || isBase ? undefined : await session.cluster.guest(vmid);
   if (guest === undefined) return "beside";
   const at = others.join(", ");
   if (isMigrating(guest)) {

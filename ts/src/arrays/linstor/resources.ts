@@ -39,7 +39,7 @@ export class Resources {
       what: `place replicas of '${definition}'`,
       method: "POST",
       path: `${pathOf("resource-definitions", definition)}/autoplace`,
-      body: {},
+      body: { select_filter: {} },
       repeat: "repeatable",
     });
   }

@@ -16,13 +16,15 @@ export interface NewSnapshot {
 export class Snapshots {
   constructor(private readonly api: Api) {}
 
-  /** Those of one definition, oldest first. */
-  async list(ctx: Context, definition: string): Promise<LinstorSnapshot[]> {
-    const what = `list snapshots of '${definition}'`;
-    const path = `view/snapshots${queryOf({ resources: definition })}`;
+  /** Those of some definitions, oldest first. */
+  async list(ctx: Context, ...definitions: readonly string[]): Promise<LinstorSnapshot[]> {
+    if (definitions.length === 0) return [];
+    const what = `list snapshots of ${definitions.map((name) => `'${name}'`).join(", ")}`;
+    const path = `view/snapshots${queryOf({ resources: definitions })}`;
+    const wanted = new Set(definitions.map((name) => name.toLowerCase()));
     const all = await this.api.list(ctx, what, path, snapshotSchema);
     return all
-      .filter((one) => one.definition.toLowerCase() === definition.toLowerCase())
+      .filter(({ definition }) => wanted.has(definition.toLowerCase()))
       .sort((a, b) => a.created - b.created);
   }
 

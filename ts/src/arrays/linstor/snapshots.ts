@@ -5,9 +5,10 @@ import type { Snapshot, VolumeRef } from "../contract.js";
 import { clonesOf } from "./clone.js";
 import { dropExports } from "./exports.js";
 import { adopt, takeTogether } from "./group.js";
-import { find, isWhole, lookUp, pveName, snapshotsOf } from "./lookup.js";
-import { snapshotName } from "./names.js";
+import { find, isWhole, lookUp, pveName, refOf, snapshotsOf } from "./lookup.js";
+import { keys, ownWords, snapshotName } from "./names.js";
 import type { Session } from "./session.js";
+import type { Definition } from "./shapes.js";
 import { newSnapshot, takeSnapshot } from "./take.js";
 
 /** Takes a snapshot; while PVE takes one of the whole guest, those of all its disks at one instant. */
@@ -46,10 +47,10 @@ export async function deleteSnapshot(
   const found = await find(session, ctx, ref);
   if (!found) return;
   const { name: definition } = found.definition;
+  const others = await definitions.list(ctx);
+  await forget(session, ctx, ref, snapshot, others);
   const all = await snapshots.list(ctx, definition);
   const rows = all.filter((row) => snapshotName(definition, row.name, row.props) === snapshot);
-  if (rows.length === 0) return;
-  const others = await definitions.list(ctx);
   const what = `delete snapshot '${snapshot}' of '${ref.volname}'`;
   for (const { name } of rows) {
     const clones = clonesOf(session, others, definition, name);
@@ -57,6 +58,23 @@ export async function deleteSnapshot(
       throw fail("busy", `${what}: ${clones.join(", ")} depends on it; delete that first`);
     await dropExports(session, ctx, others, { definition, snapshot: name }, what);
     await snapshots.delete(ctx, definition, name);
+  }
+}
+
+/** Deletes what was taken together with it for the guest's other disks, when PVE never asked for that. */
+async function forget(
+  session: Session,
+  ctx: Context,
+  { vmid }: VolumeRef,
+  snapshot: string,
+  all: readonly Definition[],
+): Promise<void> {
+  const { snapshots } = session.client;
+  const disks = all.filter((definition) => refOf(session, definition)?.vmid === vmid).map(({ name }) => name);
+  for (const row of await snapshots.list(ctx, ...disks)) {
+    const waits = ownWords(row.props, keys.group, row.definition) !== undefined;
+    if (waits && snapshotName(row.definition, row.name, row.props) === snapshot)
+      await snapshots.delete(ctx, row.definition, row.name);
   }
 }
 

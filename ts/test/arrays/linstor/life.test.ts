@@ -196,6 +196,9 @@ test("snapshots of all disks of a guest are taken at one instant, and each is PV
   for (const disk of [first, second]) await driver.deleteSnapshot(n.ctx, disk, "s1");
   // An attempt that got no further than the first disk is not taken for the next one.
   await driver.createSnapshot(n.ctx, first, "s1");
+  await driver.deleteSnapshot(n.ctx, first, "s1");
+  t.deepEqual(n.snapshots(), [], "what waited goes as well");
+  await driver.createSnapshot(n.ctx, first, "s1");
   clusterFile("nodes/pve1/qemu-server/300.conf", config(1_700_000_100));
   await driver.deleteSnapshot(n.ctx, first, "s1");
   await driver.createSnapshot(n.ctx, first, "s1");

@@ -98,6 +98,18 @@ test("without allowtwoprimaries there is no live migration, and nobody may write
   t.deepEqual(n.twoPrimaries(disk.name), []);
 });
 
+test("a base that is read on one node is read on another one too", async (t) => {
+  const n = await Nodes.start(t, { simulator: cluster });
+  const vmid = last++;
+  const disk = await n.disk(`vm-${vmid}-disk-0`);
+  const base = await n.at("pve1").driver.makeBase(n.ctx, disk, refOf(`base-${vmid}-disk-0`));
+  guestOn("pve1", vmid, "template: 1\n");
+  await n.at("pve1").attach(n.ctx, base, undefined);
+  n.sim.setOpen("pve1", disk.name, "read");
+  await n.at("pve2").attach(n.ctx, base, undefined);
+  t.deepEqual(n.twoPrimaries(disk.name), []);
+});
+
 test("what the vendor's plugin allows for good is taken off when nobody needs it", async (t) => {
   const n = await Nodes.start(t, { simulator: cluster });
   const disk = await n.disk();
