@@ -13,11 +13,15 @@ import { linstorType, openDriver } from "../../../src/arrays/linstor/type.js";
 import { DrbdConnector } from "../../../src/connectors/drbd.js";
 import { nativeLayer } from "../../../src/connectors/native-layer.js";
 import type { NodeDevices } from "../../../src/plugin/storage.js";
+import { OpenApi } from "../../sim/openapi.js";
 import { storeid } from "../session.js";
 import type { Outage, Place, Section, Site, Subject } from "../subject.js";
 import { cannotMount, type Mounted, mountImage } from "./image.js";
 
 type PoolKind = (typeof poolKinds)[number];
+
+/** LINSTOR's published description, when `LINSTOR_OPENAPI` names it: every request of the driver has to fit. */
+const published = OpenApi.fromEnvironment();
 
 /** What LINSTOR the questions are asked on. */
 export interface Setup {
@@ -42,6 +46,7 @@ class DrbdPlace implements Place {
   private constructor(
     private readonly sim: LinstorSimulator,
     private readonly top: string,
+    private readonly undescribed: ReadonlySet<string>,
     more: Section,
   ) {
     this.section = {
@@ -61,6 +66,7 @@ class DrbdPlace implements Place {
   ): Promise<DrbdPlace> {
     const top = join(parent, name);
     for (const dir of ["data", "dev"]) mkdirSync(join(top, dir), { recursive: true });
+    const undescribed = new Set<string>();
     const sim = await LinstorSimulator.start({
       nodes: nodeNames.slice(0, nodes),
       pools: [{ name: "ssd", kind, ...pool }],
@@ -68,10 +74,18 @@ class DrbdPlace implements Place {
       data: join(top, "data"),
       devices: join(top, "dev"),
       seed: Number(name.replace(/^.*-/, "")),
+      ...(published
+        ? {
+            watch: (exchange) => {
+              if (exchange.url.startsWith("/v1/"))
+                for (const problem of published.request(exchange)) undescribed.add(problem);
+            },
+          }
+        : {}),
       ...simulator,
     });
     if (offline) await sim.setNode("node-c", false);
-    return new DrbdPlace(sim, top, section ?? {});
+    return new DrbdPlace(sim, top, undescribed, section ?? {});
   }
 
   devices(node: string): NodeDevices {
@@ -144,6 +158,7 @@ class DrbdPlace implements Place {
     const wrong = this.sim.check({ unique: ["Aux/pve-blockio/name"], temporary: /^(?:snap_|pve-export-)/ });
     await this.sim.close();
     rmSync(this.top, { recursive: true, force: true });
+    wrong.push(...this.undescribed);
     if (wrong.length > 0) throw new Error(wrong.join("; "));
   }
 
