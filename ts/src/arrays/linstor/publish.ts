@@ -7,6 +7,7 @@ import { connectionOf, localDevice } from "./device.js";
 import { find, isDiskful, isTieBreaker, lookUp, ownRow } from "./lookup.js";
 import { accessOf, forbid, permit } from "./migration.js";
 import { isOn, keys } from "./names.js";
+import { settleName } from "./records.js";
 import { isSilence, type Session } from "./session.js";
 import type { Definition, Resource } from "./shapes.js";
 
@@ -39,6 +40,7 @@ async function publish(
   const { resources } = session.client;
   const { name } = definition;
   let rows = await resources.view(ctx, name, probe ? { probe } : {});
+  await settleName(session, ctx, ref.name, name);
   const access = await accessOf(session, ref, rows);
   const own = ownRow(session, rows);
   if (!own || isTieBreaker(own)) {

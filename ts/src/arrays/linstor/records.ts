@@ -3,7 +3,9 @@ import { randomUUID } from "node:crypto";
 import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { clusterDirectory } from "../../common/cluster.js";
+import type { Context } from "../../common/context.js";
 import { codeOf, during } from "../../common/errors.js";
+import { plainName } from "./names.js";
 import type { Session } from "./session.js";
 
 /*
@@ -48,5 +50,31 @@ export async function forgetName(session: Session, volume: string, definition: s
   if ((await recordedName(session, volume)) !== definition) return;
   await during(`forget the name of volume '${volume}'`, () =>
     rm(join(session.records, volume), { force: true }),
+  );
+}
+
+/** Makes the note of a volume agree with what the controller says: the storage may have been added anew. */
+export async function settleName(
+  session: Session,
+  ctx: Context,
+  volume: string,
+  definition: string,
+): Promise<void> {
+  const wanted = plainName(volume) === definition ? undefined : definition;
+  try {
+    const known = await recordedName(session, volume);
+    if (known === wanted) return;
+    if (wanted !== undefined) await recordName(session, volume, wanted);
+    else if (known !== undefined) await forgetName(session, volume, known);
+  } catch (error) {
+    // A cluster without quorum takes no notes.
+    ctx.log.warn("the name of a volume cannot be noted", { volume, definition, error });
+  }
+}
+
+/** Forgets the notes of a storage. */
+export async function forgetNames(storeid: string): Promise<void> {
+  await during(`forget the names of storage '${storeid}'`, () =>
+    rm(recordDirectory(storeid), { recursive: true, force: true }),
   );
 }

@@ -4,6 +4,7 @@ import { blockVolumes } from "../block-volumes.js";
 import type { DriverEnvironment, StorageType, VolnameRule, VolumeRef } from "../contract.js";
 import { LinstorDriver } from "./driver.js";
 import { linstorProperties } from "./properties.js";
+import { forgetNames } from "./records.js";
 import { parseSection } from "./schema.js";
 import { dropSecrets, storeSecrets } from "./secrets.js";
 import type { DriverOptions } from "./session.js";
@@ -54,7 +55,10 @@ export const linstorType: StorageType = {
   sections: {
     add: (change) => storeSecrets(change, true),
     update: (change) => storeSecrets(change, false),
-    remove: (storeid) => dropSecrets(storeid),
+    remove: async (storeid) => {
+      await dropSecrets(storeid);
+      await forgetNames(storeid);
+    },
   },
   naming: {
     diskName: (owner, _format, index) => `vm-${owner}-disk-${index}`,

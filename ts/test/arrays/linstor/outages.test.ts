@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-import { lstatSync, readlinkSync } from "node:fs";
+import { lstatSync, readlinkSync, rmSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { join } from "node:path";
 import test, { type ExecutionContext } from "ava";
@@ -98,6 +98,9 @@ withDevices(`without controller no name leads to the disk of another guest${why}
   const disk = await n.disk("vm-100-disk-0");
   const given = await storage.driver.renameVolume(n.ctx, disk, refOf("vm-101-disk-0"));
   const again = await n.disk("vm-100-disk-0");
+  // The storage was removed and added again: an activation finds out.
+  rmSync(join(n.top, "names"), { recursive: true });
+  for (const ref of [given, again]) await storage.attach(n.ctx, ref, undefined);
   await n.sim.failover(null);
   const device = async (name: string) => readlinkSync(await storage.attach(n.ctx, refOf(name), undefined));
   const one = await device(given.name);
