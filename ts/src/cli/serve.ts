@@ -2,6 +2,7 @@
 import { hostname } from "node:os";
 import { createLogger, type Level } from "../common/log.js";
 import { type Command, socketOf, text, type Values } from "./options.js";
+import { ServiceManager } from "./service-manager.js";
 import { version } from "./version.js";
 
 /** How long a stop may take before the process ends regardless, in milliseconds. */
@@ -36,9 +37,12 @@ export const serve: Command = {
     });
     if (passedSocket()) await bridge.listenPassed();
     else await bridge.listen(socketOf(values));
+    const manager = new ServiceManager(log);
+    manager.ready(`serving as node ${host.name}, version ${version}`);
     log.info("serving", { version, node: host.name, pid: process.pid });
     await stopped;
     log.info("stopping");
+    manager.stopping();
     setTimeout(() => process.exit(1), hardStopMs).unref();
     await bridge.stop();
     await storages.close();
