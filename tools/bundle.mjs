@@ -10,6 +10,7 @@ const BUNDLE = "dist/pve-blockio.cjs";
 const PARTS = {
   "./service.js": { source: "ts/src/cli/service.ts", file: "service.cjs" },
   "../../sim/storpool/index.js": { source: "ts/sim/storpool/index.ts", file: "sim-storpool.cjs" },
+  "../../sim/linstor/index.js": { source: "ts/sim/linstor/index.ts", file: "sim-linstor.cjs" },
   "../../sim/joviandss/index.js": { source: "ts/sim/joviandss/index.ts", file: "sim-joviandss.cjs" },
 };
 const { version } = JSON.parse(readFileSync("package.json", "utf8"));

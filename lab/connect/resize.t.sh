@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: AGPL-3.0-or-later
-# Proves: a volume grows under I/O, on every path and on the map; a LUN number that became another volume's is never opened
-# as the old one.
+# Proves: a volume grows under I/O, on every path and on the map; a path that multipathd let go does not stay behind; a LUN
+# number that became another volume's is never opened as the old one.
 # timeout: 400
 . "$(dirname "$0")/../lib/test.sh"
 
@@ -15,7 +15,16 @@ ok 'the map has the size' size_is "$(map_of t-0)" 96
 for disk in $(disks t-0); do ok "path $disk has it" size_is "/dev/$disk" 96; done
 ok 'I/O goes on' load_goes_on
 ok 'no I/O failed, all data is right' load_stop
+
+# --- a path that multipathd does not know
+paths_by() { addon "(await native.$1('/', args[0])).length" "$(lab-san wwid t-0)"; } # usedPaths|devicePaths
+let_go() { [ "$(multipathd del path "$(disks t-0 | head -n 1)")" = ok ]; }
+is 'the map leads to both paths' "$(paths_by usedPaths)" 2
+must 'multipathd lets one go' let_go
+is 'the map leads to the other' "$(paths_by usedPaths)" 1
+is 'both are still there' "$(paths_by devicePaths)" 2
 ok 'disconnected' detach t-0
+ok 'neither path is left' disks t-0 0
 
 # --- the number is another volume's
 must 'LUN 1' add_lun t first 64M 1

@@ -23,7 +23,7 @@ async function answer({ verb, connection, link, size, limit = 60 }) {
         return await connector.connect(ctx, connection, link);
       case "detach":
         await connector.disconnect(ctx, connection, link);
-        await connector.released(ctx, connection);
+        await connector.released?.(ctx, connection);
         return "";
       case "refresh":
         await connector.refresh(ctx, connection, BigInt(size));

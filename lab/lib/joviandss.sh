@@ -22,10 +22,8 @@ jovian_start() { # [OPTION...]: more options of `pve-blockio sim joviandss`
 
 jovian_stop() {
     [ -e "$JOVIAN/pid" ] || return 0
-    kill "$(cat "$JOVIAN/pid")" && until_true 30 jovian_ended && rm -r "$JOVIAN" "$JOVIAN_DATA"
+    kill "$(cat "$JOVIAN/pid")" && until_true 30 ended "$JOVIAN/pid" && rm -r "$JOVIAN" "$JOVIAN_DATA"
 }
-
-jovian_ended() { ! kill -0 "$(cat "$JOVIAN/pid")" 2>/dev/null; }
 
 # shellcheck disable=SC2016 # JavaScript's
 jovian() { # VERB PATH [BODY]: a control request, at the address that answers; prints the answer
@@ -42,6 +40,10 @@ jovian() { # VERB PATH [BODY]: a control request, at the address that answers; p
             console.error(`joviandss: ${error.message}`);
             process.exitCode = 1;
         });' "$at" "$@"
+}
+
+jovian_empty() { # asserts that nothing is left on the array
+    is 'nothing is left on the array' "$(jovian GET check) $(jovian GET state | jq -c '[.. | .volumes? // empty | length] | add')" '[] 0'
 }
 
 # The section of a storage on it; its password is 'quite a secret'.

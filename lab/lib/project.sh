@@ -28,10 +28,10 @@ service_kill() { service_end KILL; }  # as a crash does
 
 service_end() { # SIGNAL
     [ -e "$SERVICE_PID" ] || return 0
-    kill "-$1" "$(cat "$SERVICE_PID")" && until_true 30 service_ended && rm "$SERVICE_PID"
+    kill "-$1" "$(cat "$SERVICE_PID")" && until_true 30 ended "$SERVICE_PID" && rm "$SERVICE_PID"
 }
 
-service_ended() { ! kill -0 "$(cat "$SERVICE_PID")" 2>/dev/null; }
+ended() { ! kill -0 "$(cat "$1")" 2>/dev/null; } # PID_FILE
 
 ask() { # METHOD [ARGS]: prints the result in JSON; an error goes to standard error as `CODE: message`
     node "$lib/ask.mjs" "$PVE_BLOCKIO_SOCKET" "$@"

@@ -49,6 +49,30 @@ my $newer = outcome(16);
 is($newer->{api}, 15, 'a later API is answered with the last one that was tried');
 is_deeply($newer->{warnings}, ["an upgrade is recommended\n"], '... and PVE says so');
 
+# a vendor's plugin of the same type, whichever of the two PVE comes to first
+my $beside = in_child(sub {
+    local $ENV{PVE_BLOCKIO_MANIFEST} = fixture_dir() . '/manifest.json';
+    require PVE::Storage;
+    no strict 'refs'; ## no critic (ProhibitNoStrict)
+    @Vendor::Plugin::ISA = ('PVE::Storage::Plugin');
+    *{'Vendor::Plugin::type'} = sub { 'blockio' };
+    Vendor::Plugin->register();
+    my @warnings = warnings_of(
+        sub { PVE::Storage::load_plugin('PVE::Storage::Custom::BlockioPlugin') }
+    );
+    return {
+        warnings => \@warnings,
+        class => PVE::Storage::Plugin->private()->{plugins}->{blockio},
+    };
+});
+is($beside->{class}, 'Vendor::Plugin', 'a type that somebody else has stays theirs');
+is(scalar($beside->{warnings}->@*), 1, '... which is one warning');
+like(
+    $beside->{warnings}->[0],
+    qr/'blockio' is the one of Vendor::Plugin already: remove the package [^\n]+ or pve-blockio\n\z/,
+    '... that says what to do',
+);
+
 # every version appends arguments to some methods
 my ($blockio) = load_types();
 my $service = start_service({

@@ -23,6 +23,7 @@ $ENV{PVE_BLOCKIO_MANIFEST} = $manifest;
 my $class = 'PVE::Storage::Custom::BlockioPlugin';
 my $classes = {
     blockio => $class,
+    drbd => 'PVE::Storage::Custom::LinstorPlugin',
     joviandss => 'PVE::Storage::Custom::JoviandssPlugin',
     storpool => 'PVE::Storage::Custom::StorpoolPlugin',
 };

@@ -91,19 +91,14 @@ settled() { # VOLUME ID: the command before either did all of it or nothing
     is "$2: nothing half done" "$(left_over)" "$before"
 }
 # what takes its time in an allocation
-if [ "$SUBJECT" = storpool ]; then
+if [ -n "$SIM" ]; then
     slow=1G after=3
-    slow_down() { # KIND: `silent` makes the volume and says nothing, `delay` takes its time first
-        sp_ask faults --json "{\"inject\":[{\"kind\":\"$1\",\"on\":\"VolumeCreate\",\"ms\":5000}]}"
-    }
-elif [ "$SUBJECT" = joviandss ]; then
-    slow=1G after=3
-    slow_down() { jd_ask faults --json "{\"inject\":[{\"kind\":\"$1\",\"on\":\"volumeCreate\",\"ms\":5000}]}"; }
 else
     slow=1500M after=1
-    slow_down() { on1 pvesm set sub --preallocation full; }
+    sim_slow() { on1 pvesm set sub --preallocation full; }
+    sim_quick() { on1 pvesm set sub --delete preallocation; }
 fi
-ok 'allocations take long from now on' slow_down silent
+ok 'allocations take long from now on' sim_slow silent
 restart_soon $after
 run on1 pvesm alloc sub 105 vm-105-disk-0.raw $slow
 wait
@@ -112,16 +107,10 @@ settled sub:105/vm-105-disk-0.raw 'service killed in an allocation'
 ok 'repeated' on1 pvesm alloc sub 105 vm-105-disk-0.raw 100M
 ok 'and removed' on1 pvesm free "$(volid sub:105/vm-105-disk-0.raw)"
 
-ok 'they take long' slow_down delay
+ok 'they take long' sim_slow delay
 (LIMIT=$after on1 pvesm alloc sub 105 vm-105-disk-0.raw $slow) >>"$LOG" 2>&1
 settled sub:105/vm-105-disk-0.raw 'command killed in an allocation'
-if [ "$SUBJECT" = storpool ]; then
-    sp_ask faults --json '{"clear":true}' >>"$LOG"
-elif [ "$SUBJECT" = joviandss ]; then
-    jd_ask faults --json '{"clear":true}' >>"$LOG"
-else
-    ok 'preallocation off again' on1 pvesm set sub --delete preallocation
-fi
+ok 'as quick as ever' sim_quick
 
 random_file "$STORE/data" 60
 { perl -e 'print pack("Q<", 60 << 20)'; cat "$STORE/data"; } >"$STORE/stream"
@@ -142,77 +131,45 @@ is 'with the right content' "$(digest_of "$(volid sub:105/vm-105-disk-1.raw)")" 
 ok 'and removed' on1 pvesm free "$(volid sub:105/vm-105-disk-1.raw)"
 
 # --- an array that is gone, that hangs, that refuses
-if [ "$SUBJECT" = storpool ]; then
-    conf() { # NAME VALUE: in the node's StorPool configuration
-        on1 sed -i "s/^$1=.*/$1=$2/" /etc/storpool.conf
-    }
-    right_port=$(on1 sed -n 's/^SP_API_HTTP_PORT=//p' /etc/storpool.conf)
+if [ -n "$SIM" ]; then
     ok 'start the guest' on1 qm start 100
     ok 'the guest runs' guest_alive 100
 
-    kill -STOP "$SP_PID"
-    MUTE=1 without 'the cluster hangs' 'StorPool'
-    kill -CONT "$SP_PID"
-    recovered 'the cluster answers again'
+    sim_hang
+    MUTE=1 without 'the array hangs' "$ARRAY"
+    sim_go_on
+    recovered 'the array answers again'
 
-    must 'nobody listens at the port of the cluster' conf SP_API_HTTP_PORT 1
-    service_stop pve1 && ok 'the service reads it' service_start pve1
-    without 'the cluster is gone' 'no connection to StorPool'
-    ok 'the right port again' conf SP_API_HTTP_PORT "$right_port"
-    recovered 'the cluster is back'
+    must 'nobody listens where the array was' array_gone
+    without 'the array is gone' "$ARRAY"
+    ok 'it listens there again' array_back
+    recovered 'the array is back'
 
-    conf SP_AUTH_TOKEN t0ken-of-another # not in the log of this test
-    service_stop pve1 && ok 'another token: the service reads it' service_start pve1
-    without 'wrong token' 'token'
-    unlike 'wrong token: it is shown nowhere' "$(cat "$LOG"; on1 cat /var/log/pve-blockio/log)" 't0ken-of-another'
-    ok 'the right token' conf SP_AUTH_TOKEN secret
-    recovered 'the right token'
+    run wrong_key
+    without 'wrong key' "$NO_KEY"
+    unlike 'wrong key: it is shown nowhere' "$(cat "$LOG"; on1 cat /var/log/pve-blockio/log)" "$SECRET_KEY"
+    ok 'the right key' right_key
+    recovered 'the right key'
 
-    must 'a template that is not there' on1 sed -i 's/template nvme/template none/' /etc/pve/storage.cfg
-    within "$limit" 'template missing: status ends in time' on1 pvesm status
-    like 'template missing: ours is not active' "$OUT" "sub +$TYPE +inactive"
-    like 'template missing: and the reason is given' "$OUT" "template 'none'"
-    like 'template missing: others are' "$OUT" 'plain +dir +active'
-    ok 'template missing: the running guest goes on' guest_alive 100
-    ok 'the right template' on1 sed -i 's/template none/template nvme/' /etc/pve/storage.cfg
-    recovered 'the right template'
+    if [ "$SUBJECT" = storpool ]; then
+        must 'a template that is not there' on1 sed -i 's/template nvme/template none/' /etc/pve/storage.cfg
+        within "$limit" 'template missing: status ends in time' on1 pvesm status
+        like 'template missing: ours is not active' "$OUT" "sub +$TYPE +inactive"
+        like 'template missing: and the reason is given' "$OUT" "template 'none'"
+        like 'template missing: others are' "$OUT" 'plain +dir +active'
+        ok 'template missing: the running guest goes on' guest_alive 100
+        ok 'the right template' on1 sed -i 's/template none/template nvme/' /etc/pve/storage.cfg
+        recovered 'the right template'
+    fi
 
-    kill -STOP "$SP_PID"
-    LIMIT=300 ok 'a guest stops while the cluster hangs' on1 qm stop 100 # though it waits for the detaching
-    kill -CONT "$SP_PID"
+    sim_hang
+    LIMIT=300 ok 'a guest stops while the array hangs' on1 qm stop 100 # though it waits for the detaching
+    sim_go_on
     is 'it is stopped' "$(vm_status 100)" stopped
     ok 'it starts again' on1 qm start 100
     ok 'it runs' guest_alive 100
     ok 'it stops' stop_vm 100
     is 'its third start, on the very disk' "$(tracks "$disk" | cut -d' ' -f1)" 3
-    ok 'destroy' on1 qm destroy 100
-    ok 'free' on1 pvesm free "$other"
-    nothing_left
-    finish
-    exit
-fi
-
-if [ "$SUBJECT" = joviandss ]; then
-    ok 'start the guest' on1 qm start 100
-    ok 'the guest runs' guest_alive 100
-
-    kill -STOP "$JD_PID"
-    MUTE=1 without 'the array hangs' 'JovianDSS'
-    kill -CONT "$JD_PID"
-    recovered 'the array answers again'
-
-    must 'nobody listens at the port of the array' on1 pvesm set sub --control_port 1
-    without 'the array is gone' 'JovianDSS'
-    ok 'the right port again' on1 pvesm set sub --control_port "${JD_URL##*:}"
-    recovered 'the array is back'
-
-    ok 'another password' on1 pvesm set sub --user_password another-secret
-    without 'wrong password' 'password'
-    unlike 'wrong password: it is shown nowhere' "$(on1 cat /var/log/pve-blockio/log)" 'another-secret'
-    ok 'the right password' on1 pvesm set sub --user_password secret-of-jdss
-    recovered 'the right password'
-
-    ok 'the guest stops' stop_vm 100
     ok 'destroy' on1 qm destroy 100
     ok 'free' on1 pvesm free "$other"
     nothing_left

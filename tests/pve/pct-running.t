@@ -36,7 +36,7 @@ is 'one loop device for each volume' "$(loops)" 2
 if [ -n "$OURS" ]; then
     run on1 pvesm free "$first"
     like 'a volume in use is not removed' "$OUT" 'busy'
-    true_that 'and it is still there' -e "$(path_of "$first")"
+    ok 'and it is still there' on1 test -e "$(path_of "$first")"
 fi
 fails 'a running container is not destroyed' 'running' on1 pct destroy $ct
 if on1 perl -e 'open(my $f, "<", "/proc/self/status"); exit(!grep { /^CapEff:\s*(\S+)/ && hex($1) >> 24 & 1 } <$f>)'; then

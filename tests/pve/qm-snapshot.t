@@ -27,7 +27,7 @@ write_mark "$other" 0x41 >>"$LOG"
 ok 'snapshot, stopped' on1 qm snapshot 100 fresh
 fails 'the same name again' 'already used' on1 qm snapshot 100 fresh
 together() { # how many volumes each request took snapshots of
-    sp_ask journal | jq -r '.[] | select(.outcome == "ok") |
+    sim_ask journal | jq -r '.[] | select(.outcome == "ok") |
         select(.request == "VolumesGroupSnapshot" or .request == "VolumeSnapshot") | .body.volumes // [.] | length' | paste -sd' '
 }
 [ "$SUBJECT" != storpool ] || is 'its disks and its TPM state at one instant' "$(together)" 3

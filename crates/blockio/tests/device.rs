@@ -73,12 +73,7 @@ fn all_paths_of_a_disk_are_found_with_all_that_is_known() {
 #[test]
 fn a_thousand_other_disks_cost_one_file_each_and_activation_looks_at_none() {
     let activation = |luns: u32| {
-        let memory = std::path::Path::new("/dev/shm");
-        let dir = if memory.is_dir() {
-            TempDir::below(memory)
-        } else {
-            TempDir::new()
-        };
+        let dir = TempDir::in_memory();
         let tree = Tree::new(dir.dir());
         tree.crowd(4, luns, 7);
         let (sysfs, trace) = Sysfs::traced(tree.root());

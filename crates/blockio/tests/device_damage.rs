@@ -22,8 +22,10 @@ use blockio::device::{
     Hctl, ScsiPath, Wwid, delete, fc_targets, holders, nvme_controllers, nvme_namespace, path_at,
     paths_at, paths_of, rescan, scan, sessions, wait_paths,
 };
+use blockio::multipath::Multipath;
 use blockio::stream::Cancel;
-use damage::{apply, damage, quick_dir};
+use common::TempDir;
+use damage::{apply, damage};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use tree::{Tree, at, wwid};
@@ -39,6 +41,7 @@ const WWPN: &str = "0x500a09c0ffe1aa01";
 fn whole(dir: &Path) -> Tree {
     let tree = Tree::new(dir);
     tree.array(SESSIONS, LUNS);
+    tree.maps(SESSIONS, LUNS);
     let subsystem = tree.nvme_subsystem(0, NQN);
     tree.nvme_disk(&subsystem, "nvme0n1", OTHER, 1);
     tree.nvme_disk(&subsystem, "nvme0n2", NGUID, 2);
@@ -84,6 +87,11 @@ fn ask_all(tree: &Tree, check: impl Fn(&Wwid, &ScsiPath)) {
             assert!(path.is(&wanted));
             check(&wanted, &path);
         }
+        let multipath = Multipath::new(tree.root(), None);
+        for path in multipath.used_paths(&wanted).unwrap() {
+            assert!(path.is(&wanted));
+            check(&wanted, &path);
+        }
         let addresses: Vec<_> = (0..SESSIONS)
             .map(|host| at(&format!("{host}:0:0:{lun}")))
             .collect();
@@ -122,7 +130,7 @@ proptest! {
     fn no_damage_makes_a_wrong_match(
         all in prop::collection::vec((any::<Index>(), damage()), 1..24)
     ) {
-        let dir = quick_dir();
+        let dir = TempDir::in_memory();
         let tree = whole(dir.dir());
         let truth = truth();
         for (place, damage) in &all {
@@ -151,7 +159,7 @@ proptest! {
     fn no_damage_makes_a_panic(
         all in prop::collection::vec((any::<Index>(), damage()), 1..24)
     ) {
-        let dir = quick_dir();
+        let dir = TempDir::in_memory();
         let tree = whole(dir.dir());
         for (place, damage) in &all {
             apply(dir.dir(), *place, damage);

@@ -12,9 +12,11 @@ mod common;
 #[path = "common/tree.rs"]
 mod tree;
 
+use std::os::unix::fs::symlink;
+
 use blockio::ErrorKind;
 use blockio::device::{
-    Wwid, fc_targets, holders, nvme_controllers, nvme_disks, nvme_namespace, nvme_rescan,
+    Wwid, fc_targets, holders, nvme_controllers, nvme_disks, nvme_namespace, nvme_rescan, openers,
 };
 use common::TempDir;
 use tree::Tree;
@@ -223,4 +225,18 @@ fn users_of_a_disk_are_named() {
         let error = holders(&sysfs, device).unwrap_err();
         assert_eq!(error.kind(), kind, "{error}");
     }
+}
+
+#[test]
+fn multipathd_that_watches_a_path_is_no_user_of_it() {
+    let dir = TempDir::new();
+    let tree = Tree::new(dir.dir());
+    tree.array(1, 1);
+    for (pid, program) in [("7", "multipathd"), ("4711", "kvm")] {
+        tree.write(&format!("proc/{pid}/comm"), format!("{program}\n"));
+        tree.dir(&format!("proc/{pid}/fd"));
+        symlink("/dev/sda", tree.path(&format!("proc/{pid}/fd/9"))).unwrap();
+    }
+    let found = openers(&tree.sysfs(), "sda").unwrap();
+    assert_eq!(found, ["open in process 4711 (kvm)"]);
 }

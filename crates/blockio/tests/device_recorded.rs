@@ -15,6 +15,7 @@ mod damage;
 mod recorded;
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -27,7 +28,7 @@ use blockio::device::{
 use blockio::multipath::{DeviceState, Map, Multipath, Patience};
 use blockio::stream::Cancel;
 use common::TempDir;
-use damage::{Damage, apply, damage, quick_dir};
+use damage::{Damage, apply, damage};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use recorded::{ISCSI, ISCSI_PATH_LOST, NVME, NVME_PATH_LOST, lay_out};
@@ -50,10 +51,20 @@ const NGUID: &str = "0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9";
 const ADDRESSES: [&str; 2] = ["10.77.1.2", "10.77.2.2"];
 
 fn tree(recorded: &str) -> (TempDir, Sysfs) {
-    let dir = quick_dir();
+    let dir = TempDir::in_memory();
     lay_out(recorded, dir.dir());
     let sysfs = Sysfs::new(dir.dir());
     (dir, sysfs)
+}
+
+/// udev's links to the maps, which are not recorded.
+fn link_maps(root: &Path) {
+    let links = root.join("dev/disk/by-id");
+    std::fs::create_dir_all(&links).unwrap();
+    for (number, wwid) in WWIDS.iter().enumerate() {
+        let link = links.join(format!("dm-uuid-mpath-{wwid}"));
+        symlink(format!("../../dm-{number}"), link).unwrap();
+    }
 }
 
 fn wwid(text: &str) -> Wwid {
@@ -118,6 +129,23 @@ fn both_paths_of_a_disk_are_found_with_session_and_portal() {
         let cancel = Cancel::default();
         let found = wait_paths(&sysfs, &wwid(identity), &addresses, deadline, &cancel).unwrap();
         assert_eq!(found.there, paths);
+    }
+}
+
+#[test]
+fn the_paths_of_a_map_are_those_of_its_disk() {
+    for recorded in [ISCSI, ISCSI_PATH_LOST] {
+        let (dir, sysfs) = tree(recorded);
+        link_maps(dir.dir());
+        for identity in WWIDS {
+            let (seen, trace) = Sysfs::traced(dir.dir());
+            let multipath = Multipath::new(dir.dir(), None).seen_through(seen);
+            let used = multipath.used_paths(&wwid(identity)).unwrap();
+            let all = trace.take().contains(&"sys/bus/scsi/devices".to_owned());
+            assert!(!all, "all devices were asked");
+            assert_eq!(used, paths_of(&sysfs, &wwid(identity)).unwrap());
+            assert!(!used.is_empty());
+        }
     }
 }
 
@@ -375,6 +403,10 @@ fn ask_iscsi(root: &Path, check: impl Fn(&str, &ScsiPath)) {
             assert!(path.is(&wanted));
             check(identity, &path);
         }
+        for path in Multipath::new(root, None).used_paths(&wanted).unwrap() {
+            assert!(path.is(&wanted));
+            check(identity, &path);
+        }
         let all = [at(0, lun), at(1, lun), at(0, 1 - lun)];
         let found = wait_paths(&sysfs, &wanted, &all, Instant::now(), &cancel).unwrap();
         assert_eq!(
@@ -446,6 +478,7 @@ proptest! {
     #[test]
     fn a_tree_that_lacks_things_shows_no_disk_as_another(all in damages(), lost: bool) {
         let (dir, sysfs) = tree(if lost { ISCSI_PATH_LOST } else { ISCSI });
+        link_maps(dir.dir());
         let truth = truth(dir.dir());
         prop_assert_eq!(truth.len(), 4);
         for (place, damage) in all.iter().filter(|(_, damage)| !damage.makes_another_tree()) {
@@ -466,6 +499,7 @@ proptest! {
     #[test]
     fn whatever_a_tree_says_is_what_is_believed(all in damages(), lost: bool) {
         let (dir, _) = tree(if lost { ISCSI_PATH_LOST } else { ISCSI });
+        link_maps(dir.dir());
         for (place, damage) in &all {
             apply(dir.dir(), *place, damage);
         }
@@ -484,6 +518,7 @@ proptest! {
     #[test]
     fn devices_may_vanish_while_they_are_looked_at(all in prop::collection::vec(any::<Index>(), 24), nvme: bool) {
         let (dir, _) = tree(if nvme { NVME } else { ISCSI });
+        link_maps(dir.dir());
         let truth = if nvme { BTreeMap::new() } else { truth(dir.dir()) };
         let done = AtomicBool::new(false);
         std::thread::scope(|scope| {

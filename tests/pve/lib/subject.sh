@@ -49,6 +49,7 @@ storpool)
     ;;
 *) skip_all "unknown SUBJECT '$SUBJECT'" ;;
 esac
+[ -z "$SIM" ] || . "$here/lib/sim.sh"
 
 # what a defect of ours looks like on stderr
 NOISE='Use of uninitialized|Insecure dependency|Deep recursion|([Bb]lockio|Joviandss|Storpool)[A-Za-z/]*\.pm line|Custom/.*\.pm line'
@@ -155,13 +156,6 @@ service_stop() { # NODE: gone, with its socket
 }
 
 # --- only where disks are loop devices
-
-sim_find() { # VOLID: those in a list that would be called so
-    local v
-    while read -r v; do
-        [ "$(sim_plain <<<"$v")" != "$1" ] || echo "$v"
-    done
-}
 
 loops_join() { # NODE LINKS: PVE's own handling of loop devices there leaves those alone that the links lead to
     # PVE unmounts with -d, which takes a loop device away but not what a real array's disk is

@@ -10,6 +10,7 @@ export interface Answer {
   readonly status: number;
   readonly type: string;
   readonly text: string;
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 export function json(status: number, value: unknown): Answer {
@@ -20,13 +21,13 @@ export function text(status: number, words: string): Answer {
   return { status, type: "text/plain", text: words };
 }
 
-export function send(response: ServerResponse, { status, type, text: body }: Answer): void {
+export function send(response: ServerResponse, { status, type, text: body, headers }: Answer): void {
   if (response.destroyed) return;
   // An answer without content has neither type nor length.
   const empty = status === 204 && body === "";
   response.writeHead(
     status,
-    empty ? {} : { "content-type": type, "content-length": Buffer.byteLength(body) },
+    empty ? {} : { ...headers, "content-type": type, "content-length": Buffer.byteLength(body) },
   );
   response.end(body);
 }

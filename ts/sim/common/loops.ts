@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { execFile } from "node:child_process";
-import { readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
-import { constants, open } from "node:fs/promises";
+import { closeSync, constants, openSync, readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 
 const run = promisify(execFile);
 const losetup = "/sbin/losetup";
+/** The bits of open flags that say whether a descriptor reads or writes; Node has no name for them. */
+const accessMode = constants.O_RDONLY | constants.O_WRONLY | constants.O_RDWR;
 
 async function call(...args: string[]): Promise<string> {
   const { stdout } = await run(losetup, args, { env: { LC_ALL: "C" }, timeout: 30_000 });
@@ -68,44 +69,74 @@ function backingOf(name: string): string | undefined {
   }
 }
 
-/**
- * Does somebody have a device open? The exclusive open finds mounts and devices stacked on it, which have no
- * descriptor; everybody else, QEMU for one, has one.
- */
+/** How a device is open. */
+export type Openness = "closed" | "read" | "write";
+
+/** Does somebody have a device open? */
 export async function isDeviceOpen(device: string): Promise<boolean> {
+  return openness([device]).get(device) !== "closed";
+}
+
+/**
+ * How devices are open. The exclusive open finds mounts and devices stacked on it, which have no descriptor and count as
+ * writers; everybody else, QEMU for one, has a descriptor.
+ */
+export function openness(devices: readonly string[]): Map<string, Openness> {
+  const found = new Map<string, Openness>();
+  const byNumber = new Map<number, string>();
+  for (const device of devices) {
+    found.set(device, isHeld(device) ? "write" : "closed");
+    byNumber.set(statSync(device).rdev, device);
+  }
+  for (const pid of devices.length > 0 ? processIds() : [])
+    for (const { rdev, writes } of openDevices(pid)) {
+      const device = byNumber.get(rdev);
+      if (device !== undefined && found.get(device) !== "write") found.set(device, writes ? "write" : "read");
+    }
+  return found;
+}
+
+function isHeld(device: string): boolean {
   try {
-    await (await open(device, constants.O_RDONLY | constants.O_EXCL)).close();
+    closeSync(openSync(device, constants.O_RDONLY | constants.O_EXCL));
+    return false;
   } catch (error) {
     if ((error as { code?: string }).code === "EBUSY") return true;
     throw error;
   }
-  const { rdev } = statSync(device);
-  return processIds().some((pid) => hasOpen(pid, rdev));
 }
 
 function processIds(): string[] {
   return readdirSync("/proc").filter((name) => /^[0-9]+$/.test(name));
 }
 
-function hasOpen(pid: string, rdev: number): boolean {
+/** Block devices that a process has open. */
+function openDevices(pid: string): { rdev: number; writes: boolean }[] {
   const dir = join("/proc", pid, "fd");
+  const found: { rdev: number; writes: boolean }[] = [];
   let names: string[];
   try {
     // It looks at every new device for a moment, and nobody would call that open.
-    if (/udev/.test(readFileSync(join("/proc", pid, "comm"), "utf8"))) return false;
+    if (/udev/.test(readFileSync(join("/proc", pid, "comm"), "utf8"))) return found;
     names = readdirSync(dir);
   } catch {
-    return false;
+    return found;
   }
-  return names.some((name) => {
+  for (const name of names) {
     try {
       const path = join(dir, name);
-      if (!readlinkSync(path).startsWith("/")) return false;
-      const found = statSync(path);
-      return found.isBlockDevice() && found.rdev === rdev;
+      if (!readlinkSync(path).startsWith("/dev/")) continue;
+      const stats = statSync(path);
+      if (stats.isBlockDevice()) found.push({ rdev: stats.rdev, writes: canWrite(pid, name) });
     } catch {
       // Closed or ended meanwhile.
-      return false;
     }
-  });
+  }
+  return found;
+}
+
+function canWrite(pid: string, descriptor: string): boolean {
+  const [, flags = "0"] =
+    /^flags:\s*([0-7]+)/m.exec(readFileSync(join("/proc", pid, "fdinfo", descriptor), "utf8")) ?? [];
+  return (Number.parseInt(flags, 8) & accessMode) !== constants.O_RDONLY;
 }

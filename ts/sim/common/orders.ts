@@ -38,11 +38,11 @@ export class Orders<F extends Order> {
     return this.#waiting;
   }
 
-  /** Takes those for a request that has just come. */
-  take(request: string): F[] {
+  /** Takes those for a request that has just come; `isFor` says more about which. */
+  take(request: string, isFor: (order: F) => boolean = () => true): F[] {
     const hit: F[] = [];
     for (const order of this.#waiting) {
-      if (order.on !== undefined && order.on !== request) continue;
+      if ((order.on !== undefined && order.on !== request) || !isFor(order)) continue;
       if (order.skip > 0) order.skip--;
       else {
         order.count--;

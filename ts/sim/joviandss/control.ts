@@ -1,19 +1,11 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import type { IncomingMessage } from "node:http";
 import * as z from "zod";
-import { type Answer, json } from "../common/exchange.js";
-import type { BehaviourChange } from "./behaviour.js";
-import { bodyOf } from "./exchange.js";
+import { answerFirstMs, control as commonControl } from "../common/control.js";
+import type { Answer } from "../common/exchange.js";
 import { faultPlanSchema, faultSchema } from "./faults.js";
 import { InitiatorError, wantedSchema } from "./initiators.js";
 import type { JovianSimulator } from "./simulator.js";
-
-const faultsBody = z.strictObject({
-  /** Faults for requests to come. */
-  inject: z.array(faultSchema).default([]),
-  plan: faultPlanSchema.optional(),
-  clear: z.boolean().default(false),
-});
 
 const addressBody = z.strictObject({
   state: z.enum(["open", "standby", "refusing", "mute"]),
@@ -25,69 +17,58 @@ const failoverBody = z.strictObject({
   afterMs: z.number().int().min(0),
 });
 
-/** The answer must be out before the address that gives it is shut. */
-const answerFirstMs = 20;
-
 /** Answers a request below `/sim/`: tests in another process control the simulator with it. */
-export async function control(
+export function control(
   simulator: JovianSimulator,
   verb: string,
   path: string,
   request: IncomingMessage,
 ): Promise<Answer> {
-  try {
-    const [what, argument = "", verbOf = ""] = path.split("/").map(decodeURIComponent);
-    const body = await bodyOf(request);
-    switch (`${verb} ${what}`) {
-      case "GET state":
-        return json(200, shown(simulator));
-      case "GET check":
-        return json(200, simulator.check());
-      case "GET journal":
-        return json(200, simulator.journal.entries);
-      case "POST faults": {
-        const { inject, plan, clear } = faultsBody.parse(body);
-        if (clear) simulator.faults.clear();
-        for (const fault of inject) simulator.inject(fault);
-        if (plan) simulator.faults.plan(plan);
-        return json(200, { pending: simulator.faults.pending });
-      }
-      case "POST behaviour":
-        simulator.configure(body as BehaviourChange);
-        return json(200, simulator.behaviour);
+  const own = (what: string, [argument = "", verbOf = ""]: readonly string[], body: unknown) => {
+    switch (what) {
       case "POST addresses": {
         const { state, forMs } = addressBody.parse(body);
         if (!simulator.addresses.includes(argument)) throw new Error(`no address '${argument}'`);
         setTimeout(() => void simulator.setAddress(argument, state, forMs), answerFirstMs);
-        return json(200, { ok: true });
+        return Promise.resolve({ ok: true });
       }
       case "POST failover": {
         const { to, afterMs } = failoverBody.parse(body);
         setTimeout(() => void simulator.failover({ ...(to ? { to } : {}), afterMs }), answerFirstMs);
-        return json(200, { ok: true });
+        return Promise.resolve({ ok: true });
       }
-      case "POST initiators": {
-        const initiator = simulator.initiator(argument);
-        if (verbOf === "die") {
-          await initiator.die();
-          simulator.dropSessions(argument);
-          return json(200, {});
-        }
-        const wanted = wantedSchema.parse(body);
-        if (verbOf === "connect") return json(200, { device: await initiator.connect(wanted) });
-        if (verbOf === "disconnect") await initiator.disconnect(wanted);
-        else if (verbOf === "refresh") await initiator.refresh(wanted);
-        else throw new Error(`no verb '${verbOf}' of an initiator`);
-        return json(200, {});
-      }
+      case "POST initiators":
+        return tellInitiator(simulator, argument, verbOf, body).catch((error) => {
+          // What an initiator fails with is its answer.
+          if (error instanceof InitiatorError) return { code: error.code, message: error.message };
+          throw error;
+        });
       default:
-        return json(404, { error: `no such request: ${verb} /sim/${path}` });
+        return undefined;
     }
-  } catch (error) {
-    // What an initiator fails with is its answer.
-    if (error instanceof InitiatorError) return json(200, { code: error.code, message: error.message });
-    return json(400, { error: error instanceof Error ? error.message : String(error) });
+  };
+  const parts = { order: faultSchema, plan: faultPlanSchema, shown: () => shown(simulator), own };
+  return commonControl(simulator, parts, { verb, path, request });
+}
+
+async function tellInitiator(
+  simulator: JovianSimulator,
+  name: string,
+  verb: string,
+  body: unknown,
+): Promise<unknown> {
+  const initiator = simulator.initiator(name);
+  if (verb === "die") {
+    await initiator.die();
+    simulator.dropSessions(name);
+    return {};
   }
+  const wanted = wantedSchema.parse(body);
+  if (verb === "connect") return { device: await initiator.connect(wanted) };
+  if (verb === "disconnect") await initiator.disconnect(wanted);
+  else if (verb === "refresh") await initiator.refresh(wanted);
+  else throw new Error(`no verb '${verb}' of an initiator`);
+  return {};
 }
 
 /** State without references between objects, and without secrets. */

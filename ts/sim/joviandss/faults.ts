@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import * as z from "zod";
-import { type Order, Orders, orderMembers } from "../common/orders.js";
-import { randomFrom } from "../common/random.js";
+import { chosen, SeededFaults } from "../common/faults.js";
+import { type Order, orderMembers } from "../common/orders.js";
 
 /**
  * What can go wrong with one request. Without effect: `reset-before`, `hang` (no answer, the connection stays), `clash`
@@ -77,63 +77,27 @@ export const faultPlanSchema = z.strictObject({
 export type FaultPlan = z.input<typeof faultPlanSchema>;
 
 /** Decides what goes wrong: ordered faults first, then those of the plan. */
-export class Faults {
-  readonly #orders = new Map<string | undefined, Orders<Fault>>();
-  #plan: z.output<typeof faultPlanSchema>;
-  readonly #random: () => number;
-
+export class Faults extends SeededFaults<typeof faultSchema, typeof faultPlanSchema> {
   constructor(plan: FaultPlan, seed: number) {
-    this.#plan = faultPlanSchema.parse(plan);
-    this.#random = randomFrom(seed);
-  }
-
-  /** Orders a fault. */
-  add(order: FaultOrder): void {
-    const fault = faultSchema.parse(order);
-    const orders = this.#orders.get(fault.address) ?? new Orders<Fault>();
-    this.#orders.set(fault.address, orders);
-    orders.add(fault);
-  }
-
-  /** Changes the plan; the random numbers go on. */
-  plan(plan: FaultPlan): void {
-    this.#plan = faultPlanSchema.parse(plan);
-  }
-
-  /** Forgets what was ordered and still waits. */
-  clear(): void {
-    this.#orders.clear();
-  }
-
-  /** What was ordered and did not happen yet. */
-  get pending(): readonly Fault[] {
-    return [...this.#orders.values()].flatMap(({ pending }) => pending);
+    super({ order: faultSchema, plan: faultPlanSchema }, plan, seed);
   }
 
   /** The faults of a request that has just come. */
   of(request: string, address: string, is: { query: boolean; targets: boolean }): Fault[] {
-    // As many numbers for every request, so that what hits one does not depend on what hit those before.
-    const [late, long, which, half] = [this.#random(), this.#random(), this.#random(), this.#random()];
-    const hit = [address, undefined].flatMap((at) => this.#orders.get(at)?.take(request) ?? []);
+    const [late, long, which, half] = [this.random(), this.random(), this.random(), this.random()];
+    const hit = this.orders.take(request, (order) => (order.address ?? address) === address);
     if (hit.length > 0) return hit;
-    const { delay, maxDelayMs, resetBefore, resetAfter, garbage, nullData, clash, partial } = this.#plan;
-    const add = (kind: FaultKind, ms?: number) => hit.push(faultSchema.parse({ kind, ms }));
-    if (late < delay) add("delay", Math.ceil(long * maxDelayMs));
-    const choices: readonly (readonly [FaultKind, number])[] = [
+    const { resetBefore, resetAfter, garbage, nullData, clash, partial } = this.probabilities;
+    hit.push(...this.delays(this.probabilities, late, long));
+    const kind = chosen<FaultKind>(which, [
       ["reset-before", resetBefore],
       ["reset-after", resetAfter],
       ["garbage", garbage],
       ["null-data", is.query ? nullData : 0],
       [half < 0.5 ? "clash" : "clash-after", is.targets ? clash : 0],
       ["partial", is.query ? partial : 0],
-    ];
-    let sum = 0;
-    for (const [kind, share] of choices) {
-      sum += share;
-      if (which >= sum) continue;
-      add(kind);
-      break;
-    }
+    ]);
+    if (kind) hit.push(this.made(kind));
     return hit;
   }
 }

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 
 import { DataFiles } from "../common/files.js";
+import { DeviceLinks } from "../common/links.js";
 import { Mutex } from "../common/mutex.js";
 import { type Behaviour, behaviourSchema } from "./behaviour.js";
 import { endpoints } from "./endpoints.js";
 import { addForeign } from "./foreign.js";
 import { deviceProblems, type Expected, fileProblems, stateProblems } from "./invariants.js";
-import { DeviceLinks } from "./links.js";
-import { Nodes } from "./nodes.js";
+import { linkDir, Nodes } from "./nodes.js";
 import { expire, fold, overdue } from "./objects.js";
 import type { SimulatorOptions } from "./options.js";
 import { refuse } from "./refusal.js";
@@ -116,7 +116,7 @@ export class Cluster implements World {
       const { generation } = this.state;
       const client = { id, dir: dir ?? String(id), status: "running" as const, generation };
       this.state.clients.set(id, client);
-      await this.#links?.addNode(client.dir);
+      await this.#links?.addNode(client.dir, linkDir);
     }
     const [template] = this.state.templates.keys();
     if (options.foreign && template !== undefined) await addForeign(this, { ...options.foreign, template });

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import * as z from "zod";
-import { Orders, orderMembers } from "../common/orders.js";
-import { randomFrom } from "../common/random.js";
+import { chosen, SeededFaults } from "../common/faults.js";
+import { orderMembers } from "../common/orders.js";
 
 /**
  * What can go wrong with one request. Without effect: `transient` (the error the service marks so), `error` (any
@@ -52,48 +52,24 @@ export const faultPlanSchema = z.strictObject({
 export type FaultPlan = z.input<typeof faultPlanSchema>;
 
 /** Decides what goes wrong: ordered faults first, then those of the plan. */
-export class Faults {
-  readonly #orders = new Orders<Fault>();
-  #plan: z.output<typeof faultPlanSchema>;
-  readonly #random: () => number;
-
+export class Faults extends SeededFaults<typeof faultSchema, typeof faultPlanSchema> {
   constructor(plan: FaultPlan, seed: number) {
-    this.#plan = faultPlanSchema.parse(plan);
-    this.#random = randomFrom(seed);
-  }
-
-  /** Orders a fault. */
-  add(order: FaultOrder): void {
-    this.#orders.add(faultSchema.parse(order));
-  }
-
-  /** Changes the plan; the random numbers go on. */
-  plan(plan: FaultPlan): void {
-    this.#plan = faultPlanSchema.parse(plan);
-  }
-
-  /** Forgets what was ordered and still waits. */
-  clear(): void {
-    this.#orders.clear();
-  }
-
-  /** What was ordered and did not happen yet. */
-  get pending(): readonly Fault[] {
-    return this.#orders.pending;
+    super({ order: faultSchema, plan: faultPlanSchema }, plan, seed);
   }
 
   /** The faults of a request that has just come. */
   of(request: string): Fault[] {
-    const hit = this.#orders.take(request);
-    // As many numbers for every request, so that what hits one does not depend on what hit those before.
-    const [late, long, which] = [this.#random(), this.#random(), this.#random()];
+    const hit = this.orders.take(request);
+    const [late, long, which] = [this.random(), this.random(), this.random()];
     if (hit.length > 0) return hit;
-    const { delay, maxDelayMs, transient, resetBefore, resetAfter } = this.#plan;
-    if (late < delay) hit.push(faultSchema.parse({ kind: "delay", ms: Math.ceil(long * maxDelayMs) }));
-    if (which < transient) hit.push(faultSchema.parse({ kind: "transient" }));
-    else if (which < transient + resetBefore) hit.push(faultSchema.parse({ kind: "reset-before" }));
-    else if (which < transient + resetBefore + resetAfter)
-      hit.push(faultSchema.parse({ kind: "reset-after" }));
+    const { transient, resetBefore, resetAfter } = this.probabilities;
+    hit.push(...this.delays(this.probabilities, late, long));
+    const kind = chosen<FaultKind>(which, [
+      ["transient", transient],
+      ["reset-before", resetBefore],
+      ["reset-after", resetAfter],
+    ]);
+    if (kind) hit.push(this.made(kind));
     return hit;
   }
 }

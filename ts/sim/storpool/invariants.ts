@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import type { DataFiles } from "../common/files.js";
-import type { DeviceLinks } from "./links.js";
-import type { Nodes } from "./nodes.js";
+import type { DeviceLinks } from "../common/links.js";
+import { linkName, type Nodes } from "./nodes.js";
 import { type State, slotsPerClient } from "./state.js";
 
 /** What the caller knows to be right although it looks wrong. */
@@ -91,7 +91,7 @@ export function deviceProblems(state: State, nodes: Nodes, links: DeviceLinks | 
     if (loop) known.add(loop);
     if (loop && links.size(loop) !== size) found.push(`${what}: ${size} bytes, but ${loop} has another size`);
     const dir = state.clients.get(client)?.dir ?? "";
-    const target = link && links.listed(dir).get(link.slice(link.lastIndexOf("/") + 1));
+    const target = link && links.listed(dir).get(linkName(object.globalId));
     if (visible && target !== loop) found.push(`${what}: its link leads to ${target ?? "nowhere"}`);
     if (!visible && target !== undefined) found.push(`${what}: its link is there too early or too late`);
   }

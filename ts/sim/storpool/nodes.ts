@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 
+import type { DeviceLinks } from "../common/links.js";
 import { Mutex } from "../common/mutex.js";
-import type { DeviceLinks } from "./links.js";
 import type { Attachment, Client, Rights, StoredObject } from "./state.js";
 import type { World } from "./world.js";
+
+/** Where the links are, below the node's `/dev`. */
+export const linkDir = "storpool-byid";
 
 /** A device at a client, real or imagined. */
 export interface Device {
@@ -148,7 +151,7 @@ export class Nodes {
     const links = this.#links;
     const file = this.#world.files?.path(object.id);
     const loop = links && file ? await links.attach(file, rights === "ro") : undefined;
-    const link = links?.path(client.dir, object.globalId);
+    const link = links?.path(client.dir, linkName(object.globalId));
     const slot: Slot = {
       client: client.id,
       object,
@@ -208,6 +211,11 @@ export class Nodes {
   #background(work: Promise<void>): void {
     work.catch((error) => this.failures.push(error instanceof Error ? error.message : String(error)));
   }
+}
+
+/** Of a device, below the node's `/dev`. */
+export function linkName(globalId: string): string {
+  return `${linkDir}/${globalId}`;
 }
 
 function key(client: number, object: StoredObject): string {

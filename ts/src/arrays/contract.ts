@@ -79,6 +79,8 @@ export interface Capacity {
 export type Connection =
   | { readonly kind: "file"; readonly path: string }
   | { readonly kind: "device"; readonly path: string }
+  /** A device that DRBD, or a layer of LINSTOR, has made on this node. */
+  | { readonly kind: "drbd"; readonly path: string }
   | {
       readonly kind: "iscsi";
       /** `address:port`, or an address alone for port 3260. */
@@ -209,8 +211,10 @@ export interface Driver {
   /** After a login of this node was rejected: makes the array know the credentials that {@link publish} gives. */
   renewAccess?(ctx: Context, ref: VolumeRef, snapshot: string | undefined): Promise<void>;
   /**
-   * Ends that; succeeds when it was not published. Other hosts keep their access. False when the volume stays reachable:
-   * because the array's configuration says so, or as an image that another guest of the host has open. Throws `busy`.
+   * Ends that; succeeds when it was not published. Called after the node's connector has let go of the volume: its device is
+   * gone, and with the last one the session. What the array's own client made goes with this call. Other hosts keep their
+   * access. False when the volume stays reachable: because the array's configuration says so, or as an image that another
+   * guest of the host has open. Throws `busy`.
    */
   unpublish(ctx: Context, ref: VolumeRef, snapshot: string | undefined, host: Host): Promise<boolean>;
   /** Where a volume or snapshot is when it is published; changes nothing. Throws `absent`. */

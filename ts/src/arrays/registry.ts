@@ -3,10 +3,11 @@ import { fail } from "../common/errors.js";
 import { blockioType } from "./blockio/type.js";
 import type { StorageType } from "./contract.js";
 import { joviandssType } from "./joviandss/type.js";
+import { linstorType } from "./linstor/type.js";
 import { storpoolType } from "./storpool/type.js";
 
 /** Every storage type that this build knows. A new array is added here. */
-export const storageTypes: readonly StorageType[] = [blockioType, joviandssType, storpoolType];
+export const storageTypes: readonly StorageType[] = [blockioType, joviandssType, linstorType, storpoolType];
 
 /** Throws `invalid` for a type that is not ours. */
 export function storageType(type: string): StorageType {

@@ -3,7 +3,7 @@ import { writeFileSync } from "node:fs";
 import { isIP } from "node:net";
 import { fail } from "../common/errors.js";
 import { text, texts, type Values } from "./options.js";
-import { defined, listenOf, pairs, type Simulated, seedOf, sizedOf, some } from "./sim-values.js";
+import { defined, listenOf, pairs, portOf, type Simulated, seedOf, sizedOf, some } from "./sim-values.js";
 
 /** `pve-blockio sim joviandss`. */
 export const joviandss: Simulated = {
@@ -19,7 +19,7 @@ export const joviandss: Simulated = {
       ...defined("password", process.env["JOVIANDSS_PASSWORD"]),
       ...defined("pools", some(texts(values, "pool").map((pool) => sizedOf("pool", pool)))),
       ...defined("vips", some(texts(values, "vip").map((vip) => addressOf("vip", vip)))),
-      ...defined("dataPort", portOf(text(values, "data-port"))),
+      ...defined("dataPort", portOf("data-port", text(values, "data-port"))),
       ...defined("data", text(values, "data")),
       ...defined("exporter", program === undefined ? undefined : new ExportCommand(program)),
       behaviour: pairs(values, "set", behaviourSchema),
@@ -47,10 +47,4 @@ function addressOf(option: string, given: string): string {
   const address = given.replace(/^\[(.*)\]$/, "$1");
   if (isIP(address) === 0) throw fail("invalid", `--${option} '${given}' is not an IP address`);
   return address;
-}
-
-function portOf(given: string | undefined): number | undefined {
-  if (given === undefined) return undefined;
-  if (!/^[1-9][0-9]{0,4}$/.test(given)) throw fail("invalid", `--data-port '${given}' is not a port`);
-  return Number(given);
 }

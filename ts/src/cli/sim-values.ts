@@ -32,6 +32,14 @@ export function sizedOf(option: string, given: string): { name: string; size?: n
   return size === undefined ? { name } : { name, size: Number(bytesOf(option, size)) };
 }
 
+/** A port that an option names. */
+export function portOf(option: string, given: string | undefined): number | undefined {
+  if (given === undefined) return undefined;
+  if (!/^[0-9]{1,5}$/.test(given) || Number(given) > 65_535)
+    throw fail("invalid", `--${option} '${given}' is not a port`);
+  return Number(given);
+}
+
 export function seedOf(values: Values): number {
   const given = text(values, "seed") ?? "1";
   if (!/^[0-9]{1,9}$/.test(given)) throw fail("invalid", `--seed '${given}' is not a number`);

@@ -21,3 +21,20 @@ export interface RequestMemory {
 export interface Host {
   readonly name: string;
 }
+
+/** The longest time for a creation with all its attempts, in milliseconds. */
+const creationMs = 120_000;
+
+/**
+ * A creation is not torn apart when its caller goes away: the array may carry it out when nobody looks any more. It runs
+ * to its own end, and whoever called takes it back. Throws the reason when the caller is gone already.
+ */
+export function steady(ctx: Context): Context {
+  ctx.signal.throwIfAborted();
+  return afterwards(ctx, creationMs);
+}
+
+/** For work that has to be done although the caller may be gone, such as an undo: `limitMs` milliseconds of its own. */
+export function afterwards(ctx: Context, limitMs: number): Context {
+  return { ...ctx, signal: AbortSignal.timeout(limitMs) };
+}

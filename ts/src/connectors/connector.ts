@@ -13,10 +13,13 @@ export interface Connector {
   path(connection: Connection, link: string): string;
   /** Repeatable; returns the local path once it can be opened. */
   connect(ctx: Context, connection: Connection, link: string): Promise<string>;
-  /** Before the array takes the volume away. Throws `busy` rather than tear down what is in use. */
+  /**
+   * Before the array takes the volume away: its device, and with the last one the session, are gone from this node, since
+   * arrays look who uses a volume. Throws `busy` rather than tear down what is in use.
+   */
   disconnect(ctx: Context, connection: Connection, link: string): Promise<void>;
-  /** After the array took it away: nothing of it is left on this node. */
-  released(ctx: Context, connection: Connection): Promise<void>;
+  /** After the array took it away: waits until what the array's own client removes is gone. Without it there is no such. */
+  released?(ctx: Context, connection: Connection): Promise<void>;
   /** Makes this node see a volume's new size, in bytes; nothing to do where it is not connected. */
   refresh(ctx: Context, connection: Connection, size: Bytes): Promise<void>;
 }

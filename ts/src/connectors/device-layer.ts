@@ -85,7 +85,10 @@ export type Stoppable<T> = Promise<T> & { cancel(): void };
  * is `/` except in tests.
  */
 export interface DeviceLayer {
+  /** All paths to a disk, each device of the node being asked. */
   devicePaths(root: string, wwid: string): Promise<DevicePath[]>;
+  /** Those that a disk is used through: its map's, all where it has none. Asks no other device of a mapped disk. */
+  usedPaths(root: string, wwid: string): Promise<DevicePath[]>;
   iscsiSessions(root: string, targetName: string): Promise<IscsiSession[]>;
   /** Where the port of that name (WWPN) is seen. */
   fcTargets(root: string, wwpn: string): Promise<FcTarget[]>;

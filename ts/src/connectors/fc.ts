@@ -50,10 +50,6 @@ export class FcConnector implements Connector {
     });
   }
 
-  async released(): Promise<void> {
-    // The fabric stays.
-  }
-
   refresh(ctx: Context, connection: Connection, size: bigint): Promise<void> {
     return this.#with(ctx, connection, "resize", (disk) => disk.refresh(size));
   }

@@ -10,9 +10,6 @@ export const fileConnector: Connector = {
   async disconnect() {
     // Nothing was set up.
   },
-  async released() {
-    // Nor is anything left.
-  },
   async refresh() {
     // A file shows its size.
   },

@@ -63,13 +63,11 @@ export class IscsiConnector implements Connector {
       await this.#disk(iscsi, "disconnect").remove(ctx);
       await removeLink(link);
     });
-    // Before the array is asked who uses the target.
-    await this.released(ctx, connection);
+    await this.#leave(ctx, iscsi);
   }
 
   /** The last one logs out. */
-  async released(ctx: Context, connection: Connection): Promise<void> {
-    const iscsi = iscsiOf(connection);
+  async #leave(ctx: Context, iscsi: Iscsi): Promise<void> {
     await this.#locked(ctx, `target ${iscsi.iqn}`, () =>
       this.#sessions.logOutWhenUnused(ctx, targetOf(iscsi)),
     );
@@ -90,7 +88,7 @@ export class IscsiConnector implements Connector {
     const end = performance.now() + leftoverMs;
     const again = () => {
       const ctx = { log, signal: AbortSignal.timeout(leftoverMs) };
-      void this.released(ctx, iscsi)
+      void this.#leave(ctx, iscsi)
         .catch((error: unknown) => log.debug("a login was given up", { target: iscsi.iqn, error }))
         .then(() => {
           if (performance.now() < end) setTimeout(again, leftoverPauseMs).unref();

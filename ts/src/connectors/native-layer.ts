@@ -11,6 +11,7 @@ export function nativeLayer(socket?: string): DeviceLayer {
   const rust = native();
   return {
     devicePaths: async (root, wwid) => (await rust.devicePaths(root, wwid)).flatMap(asPath),
+    usedPaths: async (root, wwid) => (await rust.usedPaths(root, wwid)).flatMap(asPath),
     iscsiSessions: (root, targetName) => rust.iscsiSessions(root, targetName),
     fcTargets: (root, wwpn) => rust.fcTargets(root, wwpn),
     nvmeControllers: async (root, nqn) => (await rust.nvmeControllers(root, nqn)).map(asController),

@@ -80,25 +80,7 @@ export class NvmeTcpConnector implements Connector {
         await this.#flush(nvme, found.name);
       }
       await removeLink(link);
-    });
-  }
-
-  /** The last volume leaves the subsystem. */
-  released(ctx: Context, connection: Connection): Promise<void> {
-    return this.#locked(ctx, connection, async ({ nqn }) => {
-      if ((await this.layer.nvmeControllers(this.root, nqn)).length === 0) return;
-      for (const name of await this.layer.nvmeDisks(this.root, nqn)) {
-        if ((await linksTo(this.links, `/dev/${name}`)).length > 0) return;
-        if ((await this.layer.deviceUsers(this.root, name)).length > 0) return;
-      }
-      const { status } = await this.#nvme(ctx, limits.disconnect, ["disconnect", "-n", nqn]);
-      const gone = async () => (await this.layer.nvmeControllers(this.root, nqn)).length === 0;
-      if (!(await waitUntil(gone, limits.appear, ctx.signal))) {
-        throw fail(
-          "unreachable",
-          `leave NVMe subsystem '${nqn}': it is still connected (status ${status} of nvme disconnect); look at nvme list-subsys`,
-        );
-      }
+      await this.#leave(ctx, nvme);
     });
   }
 
@@ -114,6 +96,23 @@ export class NvmeTcpConnector implements Connector {
         );
       }
     });
+  }
+
+  /** The last volume leaves the subsystem. */
+  async #leave(ctx: Context, { nqn }: Nvme): Promise<void> {
+    if ((await this.layer.nvmeControllers(this.root, nqn)).length === 0) return;
+    for (const name of await this.layer.nvmeDisks(this.root, nqn)) {
+      if ((await linksTo(this.links, `/dev/${name}`)).length > 0) return;
+      if ((await this.layer.deviceUsers(this.root, name)).length > 0) return;
+    }
+    const { status } = await this.#nvme(ctx, limits.disconnect, ["disconnect", "-n", nqn]);
+    const gone = async () => (await this.layer.nvmeControllers(this.root, nqn)).length === 0;
+    if (!(await waitUntil(gone, limits.appear, ctx.signal))) {
+      throw fail(
+        "unreachable",
+        `leave NVMe subsystem '${nqn}': it is still connected (status ${status} of nvme disconnect); look at nvme list-subsys`,
+      );
+    }
   }
 
   /** Without a connection it would wait in the kernel until there is one, and nothing could end it. */

@@ -34,10 +34,6 @@ export class ProgramConnector implements Connector {
     await removeLink(link);
   }
 
-  async released(): Promise<void> {
-    // Ended with the disconnection.
-  }
-
   async refresh(ctx: Context, connection: Connection, size: bigint): Promise<void> {
     await this.#run(ctx, "refresh", { ...connection, size } as Connection);
   }

@@ -2,6 +2,7 @@
 import type { Connection } from "../arrays/contract.js";
 import type { Connector } from "./connector.js";
 import { deviceConnector } from "./device.js";
+import { DrbdConnector } from "./drbd.js";
 import { FcConnector } from "./fc.js";
 import { fileConnector } from "./file.js";
 import { IscsiConnector } from "./iscsi.js";
@@ -13,6 +14,7 @@ import { ProgramConnector } from "./program.js";
 const makers: Record<Connection["kind"], () => Connector> = {
   file: () => fileConnector,
   device: () => deviceConnector,
+  drbd: () => new DrbdConnector(nativeLayer()),
   iscsi: () => {
     const program = process.env["PVE_BLOCKIO_ISCSI_PROGRAM"];
     return program === undefined ? new IscsiConnector(nativeLayer()) : new ProgramConnector(program);

@@ -58,7 +58,7 @@ export class ScsiDisk {
         missing: found.missing.map(text),
       });
     }
-    if (size !== undefined) await this.#requireSize(found.there, size);
+    if (size !== undefined) await this.#requireSize(ctx, found.there, size);
     const names = found.there.map(({ name }) => name);
     if (!multipath) {
       const map = await this.layer.multipathMap(this.root, this.wwid);
@@ -80,11 +80,6 @@ export class ScsiDisk {
     return `/dev/${names[0]}`;
   }
 
-  /** Every path of the disk, from wherever. */
-  paths(): Promise<DevicePath[]> {
-    return this.layer.devicePaths(this.root, this.wwid);
-  }
-
   /**
    * Takes the disk off this node: flushes, removes the map, then the paths. What is in use stays whole.
    *
@@ -92,19 +87,23 @@ export class ScsiDisk {
    */
   async remove(ctx: Context): Promise<void> {
     const map = await this.layer.multipathMap(this.root, this.wwid);
-    const paths = await this.paths();
+    // Also those that multipathd does not know, or they stay behind.
+    const paths = await this.#allPaths();
+    const ofMap = new Set(map?.paths.map(({ name }) => name));
+    for (const { name } of paths) {
+      // The users of these are the map's.
+      if (ofMap.has(name)) continue;
+      const users = await this.layer.deviceUsers(this.root, name);
+      if (users.length > 0) {
+        throw fail(
+          "busy",
+          `${this.what}: device '/dev/${name}' is in use (${users.join(", ")}); stop that first`,
+        );
+      }
+    }
     if (map) {
       await this.layer.multipathRemove(this.root, this.wwid, limits.remove);
     } else {
-      for (const { name } of paths) {
-        const users = await this.layer.deviceUsers(this.root, name);
-        if (users.length > 0) {
-          throw fail(
-            "busy",
-            `${this.what}: device '/dev/${name}' is in use (${users.join(", ")}); stop that first`,
-          );
-        }
-      }
       // One is enough: they are the same disk. A dead path cannot be flushed, and has nothing to flush that could be saved.
       const alive = paths.find(({ state }) => state === "running");
       if (alive) await this.#flush(`/dev/${alive.name}`);
@@ -113,7 +112,7 @@ export class ScsiDisk {
     await Promise.all(
       paths.map(({ hctl }) => this.layer.deletePath(this.root, hctl, this.wwid, limits.remove)),
     );
-    const left = await this.paths();
+    const left = await this.#allPaths();
     if (left.length > 0) {
       throw fail(
         "busy",
@@ -122,16 +121,13 @@ export class ScsiDisk {
     }
   }
 
-  /** Makes the kernel see a new size on every path and on the map. `size` in bytes. */
+  /**
+   * Makes the kernel see a new size on every path that the disk is used through, and on the map. `size` in bytes. A path
+   * that joins the map later is looked at by the next activation.
+   */
   async refresh(size: bigint): Promise<void> {
-    const paths = await this.paths();
-    await Promise.all(
-      paths.map(({ hctl }) => this.layer.rescanPath(this.root, hctl, this.wwid, limits.resize)),
-    );
-    if (await this.layer.multipathMap(this.root, this.wwid)) {
-      await this.layer.multipathResize(this.root, this.wwid, size, limits.resize);
-    }
-    const small = (await this.paths()).filter((path) => path.size < size);
+    await this.#rescan(await this.#usedPaths(), size);
+    const small = (await this.#usedPaths()).filter((path) => path.size < size);
     if (small.length > 0) {
       throw fail(
         "unreachable",
@@ -141,15 +137,36 @@ export class ScsiDisk {
   }
 
   /** What has grown elsewhere is seen after a look; what has no capacity was exported badly. */
-  async #requireSize(paths: readonly DevicePath[], size: bigint): Promise<void> {
+  async #requireSize(ctx: Context, paths: readonly DevicePath[], size: bigint): Promise<void> {
     if (paths.every((path) => path.size === size)) return;
-    await this.refresh(size);
-    const wrong = (await this.paths()).find((path) => path.size !== size);
+    await this.#rescan(paths, size);
+    const at = paths.map(({ hctl }) => hctl);
+    const { there } = await stopped(ctx, this.layer.waitPaths(this.root, this.wwid, at, 0));
+    const sizes = new Map(there.map((path) => [path.name, path.size]));
+    const wrong = paths.find(({ name }) => sizes.get(name) !== size);
     if (!wrong) return;
     throw fail(
       "unreachable",
-      `${this.what}: '/dev/${wrong.name}' has ${wrong.size} bytes instead of ${size}; detach the volume on the array, then activate it again`,
+      `${this.what}: '/dev/${wrong.name}' has ${sizes.get(wrong.name) ?? 0n} bytes instead of ${size}; detach the volume on the array, then activate it again`,
     );
+  }
+
+  /** Every path of the disk, from wherever. */
+  #allPaths(): Promise<DevicePath[]> {
+    return this.layer.devicePaths(this.root, this.wwid);
+  }
+
+  #usedPaths(): Promise<DevicePath[]> {
+    return this.layer.usedPaths(this.root, this.wwid);
+  }
+
+  async #rescan(paths: readonly DevicePath[], size: bigint): Promise<void> {
+    await Promise.all(
+      paths.map(({ hctl }) => this.layer.rescanPath(this.root, hctl, this.wwid, limits.resize)),
+    );
+    if (await this.layer.multipathMap(this.root, this.wwid)) {
+      await this.layer.multipathResize(this.root, this.wwid, size, limits.resize);
+    }
   }
 
   async #scan(ctx: Context, at: readonly Hctl[]): Promise<void> {

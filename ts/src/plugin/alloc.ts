@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import type { Format, VolumeRef } from "../arrays/contract.js";
-import type { Context } from "../common/context.js";
+import { afterwards, type Context } from "../common/context.js";
 import { codeOf, fail } from "../common/errors.js";
 import type { Bytes } from "../common/size.js";
 import type { Storage } from "./storage.js";
@@ -59,7 +59,7 @@ export async function creatingOnce(
   });
   if (!ctx.signal.aborted) return made;
   // The call's own signal would stop the undo.
-  await undo({ ...ctx, signal: AbortSignal.timeout(undoLimitMs) }, made);
+  await undo(afterwards(ctx, undoLimitMs), made);
   throw ctx.signal.reason;
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import type { Obstacles, Snapshot, VolumeRef } from "../arrays/contract.js";
-import type { Context } from "../common/context.js";
+import { afterwards, type Context } from "../common/context.js";
 import { codeOf, fail } from "../common/errors.js";
 import { undoLimitMs } from "./alloc.js";
 import type { Storage } from "./storage.js";
@@ -28,7 +28,7 @@ export async function volumeSnapshot(storage: Storage, ctx: Context, args: Snaps
   }
   if (!ctx.signal.aborted) return;
   // Nobody waits for it any more, so no configuration will ever name it.
-  await storage.driver.deleteSnapshot({ ...ctx, signal: AbortSignal.timeout(undoLimitMs) }, ref, args.snap);
+  await storage.driver.deleteSnapshot(afterwards(ctx, undoLimitMs), ref, args.snap);
   throw ctx.signal.reason;
 }
 

@@ -109,7 +109,7 @@ export class Storage {
         this.#disconnect(ctx, connection, ref, snapshot),
       );
     const gone = await this.driver.unpublish(ctx, ref, snapshot, this.host);
-    if (connection && gone) await this.devices.connectorOf(connection.kind).released(ctx, connection);
+    if (connection && gone) await this.devices.connectorOf(connection.kind).released?.(ctx, connection);
   }
 
   /** Takes a volume off this node with the snapshots of it that are there. Throws `busy`. */

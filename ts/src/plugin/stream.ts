@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { randomUUID } from "node:crypto";
 import type { Format, ImportTarget, Staging, VolumeRef } from "../arrays/contract.js";
-import type { Context } from "../common/context.js";
+import { afterwards, type Context } from "../common/context.js";
 import { codeOf, fail } from "../common/errors.js";
 import type { Bytes } from "../common/size.js";
 import { type Creation, createWithFreeName, creatingOnce, explicitName, undoLimitMs } from "./alloc.js";
@@ -228,14 +228,12 @@ function stagingOf(storage: Storage): Staging {
           return { ref, target: { kind: "device", path, zeroed } };
         } catch (error) {
           // The call's own signal may be what failed.
-          await abort({ ...ctx, signal: AbortSignal.timeout(undoLimitMs) }, ref).catch(
-            (undoError: unknown) => {
-              ctx.log.error("could not remove the volume of a failed import", {
-                volname: ref.volname,
-                error: undoError,
-              });
-            },
-          );
+          await abort(afterwards(ctx, undoLimitMs), ref).catch((undoError: unknown) => {
+            ctx.log.error("could not remove the volume of a failed import", {
+              volname: ref.volname,
+              error: undoError,
+            });
+          });
           throw error;
         }
       },

@@ -283,8 +283,14 @@ export class Session {
     expectNull(await this.call("volume_resize", { volname, size: size.toString(), running, snap: null }));
   }
 
-  async rename(volname: string, vmid: number, name: string | null = null): Promise<string> {
-    const result = volnameSchema.parse(await this.call("rename_volume", { volname, vmid, name })).volname;
+  async rename(
+    volname: string,
+    vmid: number,
+    name: string | null = null,
+    call: CallOptions = {},
+  ): Promise<string> {
+    const answer = await this.call("rename_volume", { volname, vmid, name }, call);
+    const result = volnameSchema.parse(answer).volname;
     this.undo.forget(`volume ${volname}`);
     return this.made(result);
   }
@@ -308,8 +314,8 @@ export class Session {
 
   // Snapshots
 
-  async snapshot(volname: string, snap: string): Promise<void> {
-    expectNull(await this.call("volume_snapshot", { volname, snap, running: null }));
+  async snapshot(volname: string, snap: string, call: CallOptions = {}): Promise<void> {
+    expectNull(await this.call("volume_snapshot", { volname, snap, running: null }, call));
     this.undo.add(`snapshot ${volname}@${snap}`, () => this.deleteSnapshot(volname, snap));
   }
 
@@ -393,7 +399,8 @@ export class Session {
 
   /** A size as this array keeps it. */
   rounded(size: bigint): bigint {
-    const { sizeUnit } = this.subject;
+    const { sizeUnit, rounded } = this.subject;
+    if (rounded) return rounded(size);
     return ((size + sizeUnit - 1n) / sizeUnit) * sizeUnit;
   }
 

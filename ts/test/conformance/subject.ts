@@ -6,7 +6,7 @@ import type { NodeDevices } from "../../src/plugin/storage.js";
 export type Section = Readonly<Record<string, unknown>>;
 
 /** What a place may be unable to do; the questions that need it are skipped with the reason. */
-export type Hook = "occupy" | "orphanSnapshot" | "hold" | "small";
+export type Hook = "occupy" | "orphanSnapshot" | "hold" | "small" | "slow";
 
 /** What the suite has to know of a driver that it cannot ask the driver itself. */
 export interface Subject {
@@ -24,6 +24,8 @@ export interface Subject {
   readonly lacks: Readonly<Partial<Record<Hook, string>>>;
   /** Sizes are rounded up to a multiple of this; 1 when they are kept exactly. */
   readonly sizeUnit: bigint;
+  /** The size that a volume gets, in bytes, where it is not a multiple of {@link sizeUnit}; never less than was asked for. */
+  rounded?(size: bigint): bigint;
   /** The largest volume worth asking for; a thin storage takes a tebibyte. */
   readonly largest: bigint;
   /** Sections that must be refused as `invalid`, by what is wrong with them; they are laid over the right one. */
@@ -78,6 +80,8 @@ export interface Place {
   orphanSnapshot?(volname: string, snap: string): Promise<void>;
   /** Uses a local path as a guest does, until the returned function is called. */
   hold?(path: string): Promise<() => Promise<void>>;
+  /** Makes the array take `ms` milliseconds more for each request, until the returned function is called. */
+  slow?(ms: number): Promise<() => void>;
   /** Removes the storage with all that is in it. */
   remove(): Promise<void>;
 }

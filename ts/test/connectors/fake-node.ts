@@ -94,6 +94,8 @@ export class FakeNode implements DeviceLayer {
   readonly maps = new Map<string, MultipathMap>();
   /** Users by WWID. */
   readonly users = new Map<string, string>();
+  /** Users of one path, by its name. */
+  readonly usersOfDevice = new Map<string, string>();
   /** By port name. */
   readonly fabric = new Map<string, FcTarget[]>();
   /** By subsystem; seen while there is a connection, after a rescan where `hidden` says so. */
@@ -191,6 +193,12 @@ export class FakeNode implements DeviceLayer {
     return this.devices.filter((device) => device.wwid === wwid);
   }
 
+  async usedPaths(root: string, wwid: string): Promise<DevicePath[]> {
+    const map = this.maps.get(wwid);
+    const all = await this.devicePaths(root, wwid);
+    return map ? all.filter(({ name }) => map.paths.some((path) => path.name === name)) : all;
+  }
+
   async scanLun(_root: string, hctl: Hctl): Promise<void> {
     this.changes.push(`scan ${text(hctl)}`);
     const line = readFileSync(join(this.root, "sessions"), "utf8").split("\n")[hctl.host] ?? "";
@@ -229,7 +237,7 @@ export class FakeNode implements DeviceLayer {
 
   async deviceUsers(_root: string, name: string): Promise<string[]> {
     const wwid = this.devices.find((device) => device.name === name)?.wwid ?? name;
-    return [this.users.get(wwid) ?? []].flat();
+    return [this.users.get(wwid) ?? [], this.usersOfDevice.get(name) ?? []].flat();
   }
 
   async flushDevice(path: string): Promise<void> {

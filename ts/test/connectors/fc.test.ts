@@ -33,6 +33,5 @@ test("a LUN is looked for at exactly the ports that export it", async (t) => {
   t.deepEqual(node.changes, ["scan 0:0:4:3", "scan 1:0:5:3"]);
   t.is(readlinkSync(link), `/dev/mapper/${wwid}`);
   await connector.disconnect(node.context(), connection, link);
-  await connector.released();
   t.is(node.devices.length, 0);
 });

@@ -33,7 +33,6 @@ test("a volume is one map over all portals, and afterwards nothing of it is left
   t.is(node.calls().filter((call) => call.includes("--login")).length, 2, "connected is connected");
   node.changes.length = 0;
   await connector.disconnect(node.context(), connection(), link());
-  await connector.released(node.context(), connection());
   t.deepEqual(node.changes, [`remove map ${wwid}`, "delete 0:0:0:0", "delete 1:0:0:0"]);
   t.deepEqual(
     [node.devices.length, node.maps.size, node.hasRecords(iqn), existsSync(link())],
@@ -41,7 +40,6 @@ test("a volume is one map over all portals, and afterwards nothing of it is left
   );
   t.deepEqual(await node.iscsiSessions("", iqn), []);
   await connector.disconnect(node.context(), connection(), link());
-  await connector.released(node.context(), connection());
 });
 
 test("sessions start nothing by themselves; the CHAP password is in a record that only root reads", async (t) => {
@@ -153,6 +151,27 @@ test("what is in use stays whole, with the user named", async (t) => {
   }
 });
 
+test("a path that is not in the map goes too, unless it is in use", async (t) => {
+  const { node, link, connector } = setUp(t);
+  await connector.connect(node.context(), connection(), link());
+  const hctl = { host: 1, channel: 0, target: 0, lun: 7 };
+  node.devices.push({ name: "sdz", hctl, wwid, size: 1n << 30n, state: "running" });
+  node.usersOfDevice.set("sdz", "mounted on /mnt");
+  node.changes.length = 0;
+  await t.throwsAsync(connector.disconnect(node.context(), connection(), link()), {
+    code: "busy",
+    message: /sdz.*mounted/,
+  });
+  t.deepEqual(node.changes, [], "nothing was touched");
+  node.usersOfDevice.clear();
+  await connector.disconnect(node.context(), connection(), link());
+  t.deepEqual(
+    node.changes.filter((change) => change.startsWith("delete")),
+    ["delete 0:0:0:0", "delete 1:0:0:0", "delete 1:0:0:7"],
+  );
+  t.is(node.devices.length, 0);
+});
+
 test("without multipath a path is the device, flushed before it goes", async (t) => {
   const { node, link, connector } = setUp(t);
   node.multipath = "off";
@@ -180,10 +199,8 @@ test("the last volume of a target logs out, not one before", async (t) => {
   await connector.connect(node.context(), connection(), link("a"));
   await connector.connect(node.context(), other, link("b"));
   await connector.disconnect(node.context(), connection(), link("a"));
-  await connector.released(node.context(), connection());
   t.is((await node.iscsiSessions("", iqn)).length, 2);
   await connector.disconnect(node.context(), other, link("b"));
-  await connector.released(node.context(), other);
   t.is((await node.iscsiSessions("", iqn)).length, 0);
 });
 
@@ -194,6 +211,20 @@ test("a new size is seen on every path and on the map", async (t) => {
   node.changes.length = 0;
   await connector.refresh(node.context(), connection(), 2n << 30n);
   t.deepEqual(node.changes, ["rescan 0:0:0:0", "rescan 1:0:0:0", `resize map ${wwid} ${2n << 30n}`]);
+});
+
+test("a path outside of the map grows with the next activation, not before", async (t) => {
+  const { node, link, connector } = setUp(t);
+  await connector.connect(node.context(), connection(), link());
+  const map = node.maps.get(wwid);
+  t.truthy(map);
+  if (map) node.maps.set(wwid, { ...map, paths: map.paths.slice(0, 1) });
+  node.export(iqn, 0, wwid, 2n << 30n);
+  node.changes.length = 0;
+  await connector.refresh(node.context(), connection(), 2n << 30n);
+  t.deepEqual(node.changes, ["rescan 0:0:0:0", `resize map ${wwid} ${2n << 30n}`]);
+  await connector.connect(node.context(), connection({ size: 2n << 30n }), link());
+  t.true(node.devices.every(({ size }) => size === 2n << 30n));
 });
 
 test("32 volumes of one target connect at once with one login per portal", async (t) => {

@@ -37,10 +37,8 @@ test("a namespace is one device over all portals; the last volume leaves the sub
     `nvme connect -t tcp -n ${nqn} -a fd00::2 -s 4421`,
   ]);
   await connector.disconnect(node.context(), connection(), link("a"));
-  await connector.released(node.context(), connection());
   t.is((await node.nvmeControllers("", nqn)).length, 2, "another volume of it is connected");
   await connector.disconnect(node.context(), connection(second), link("b"));
-  await connector.released(node.context(), connection(second));
   t.deepEqual(await node.nvmeControllers("", nqn), []);
   t.deepEqual(node.changes, ["flush /dev/nvme0n1", "flush /dev/nvme0n2"]);
 });
@@ -119,7 +117,7 @@ test("what is in use stays, also for whoever would leave the subsystem", async (
   });
   t.is(readlinkSync(link("a")), "/dev/nvme0n1");
   t.false(existsSync(link("b")));
-  await connector.released(node.context(), connection(second));
+  await connector.disconnect(node.context(), connection(second), link("b"));
   t.is((await node.nvmeControllers("", nqn)).length, 2);
 });
 

@@ -40,7 +40,6 @@ test("a program makes devices: it is told on its standard input, not by argument
   t.is(readlinkSync(link), "/dev/loop7");
   t.like(JSON.parse(readFileSync(join(dir, "input"), "utf8")), { wwid: "2aaaa", size: String(1n << 40n) });
   await connector.disconnect(ctx, connection, link);
-  await connector.released();
   t.false(existsSync(link));
   await connector.refresh(ctx, connection, 5n);
   t.like(JSON.parse(readFileSync(join(dir, "input"), "utf8")), { size: "5" });

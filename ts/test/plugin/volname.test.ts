@@ -45,7 +45,7 @@ test("the shared vectors parse as they say, good and bad", (t) => {
 });
 
 test("names that are built are names that parse", (t) => {
-  for (const type of ["blockio", "joviandss", "storpool"]) {
+  for (const type of ["blockio", "drbd", "joviandss", "storpool"]) {
     const names = new VolumeNames(storageType(type));
     const { naming } = names.type;
     for (const format of names.type.formats.allowed) {

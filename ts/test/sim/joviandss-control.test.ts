@@ -115,7 +115,7 @@ test("the command listens at several addresses, writes its certificate, tells a 
 });
 
 for (const [title, args, says] of [
-  ["an unknown simulator", ["netapp"], /joviandss or storpool/],
+  ["an unknown simulator", ["netapp"], /joviandss, linstor, storpool/],
   ["an option of another simulator", ["joviandss", "--token", "x"], /--token is not an option of joviandss/],
   ["a name instead of an address", ["joviandss", "--listen", "localhost:1"], /is not an IP address/],
   ["an unknown switch", ["joviandss", "--set", "colour=1"], /--set/],

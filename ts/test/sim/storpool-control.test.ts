@@ -101,7 +101,7 @@ test("the command prints its address, serves, and ends with status 0 on a signal
 
 test("the command's help fits into 79 columns", (t) => {
   const { stdout } = spawnSync(process.execPath, [program, "sim", "--help"], { encoding: "utf8" });
-  t.true(stdout.startsWith("Usage: pve-blockio sim joviandss|storpool"));
+  t.true(stdout.startsWith("Usage: pve-blockio sim joviandss|linstor|storpool"));
   for (const line of stdout.split("\n")) t.true(line.length <= 79, line);
 });
 

@@ -36,6 +36,7 @@ pub use nvme::{
 };
 pub use openers::openers;
 pub(crate) use openers::{Opener, openers_of};
+pub(crate) use scsi::{BLOCKS, address_in, path_called};
 pub use scsi::{ScsiPath, path_at, paths_at, paths_of};
 pub use steps::{
     delete_within, flush_within, is_busy_within, nvme_rescan_within, rescan_within, scan_within,
@@ -43,5 +44,5 @@ pub use steps::{
 pub(crate) use steps::{flush_joined, is_flushed};
 pub use sysfs::{Devno, Sysfs, Trace};
 pub use uevent::Uevents;
-pub use wait::{FoundPaths, SWARM, Watch, wait_for, wait_paths};
+pub use wait::{FoundPaths, Watch, wait_for, wait_paths};
 pub use wwid::{Kind as WwidKind, Wwid};

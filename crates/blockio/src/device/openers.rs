@@ -27,14 +27,21 @@ impl fmt::Display for Opener {
     }
 }
 
-/// Programs that have a disk open, in words such as `open in process 4711 (kvm)`. Those in other name spaces for
-/// processes are not seen.
+/// It has each path open that it knows, and uses none.
+const MULTIPATHD: &str = "multipathd";
+
+/// Programs that have a disk open, but multipathd, in words such as `open in process 4711 (kvm)`. Those in other name
+/// spaces for processes are not seen.
 ///
 /// # Errors
 /// `absent` when there is no such device; `invalid` when this is no name of one.
 pub fn openers(sysfs: &Sysfs, device: &str) -> Result<Vec<String>> {
     let found = openers_of(sysfs, &[device])?;
-    Ok(found.iter().map(ToString::to_string).collect())
+    Ok(found
+        .iter()
+        .filter(|opener| opener.program != MULTIPATHD)
+        .map(ToString::to_string)
+        .collect())
 }
 
 /// Programs that have one of these disks open. Looks at each descriptor of each process.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! SCSI disks, one path each.
 
-use std::path::Component;
+use std::path::{Component, Path};
 
 use super::designator::identities;
 use super::hctl::{DEVICES, Hctl};
@@ -13,6 +13,8 @@ use crate::Result;
 
 /// Sizes in sysfs are in these units, whatever the sectors of the disk are.
 pub(super) const SECTOR: u64 = 512;
+/// Where all disks are.
+pub(crate) const BLOCKS: &str = "sys/block";
 
 /// One path to a disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,6 +89,25 @@ pub fn paths_at(sysfs: &Sysfs, host: u32, lun: u64) -> Result<Vec<ScsiPath>> {
 /// As [`paths_of`]. No device is `None`.
 pub fn path_at(sysfs: &Sysfs, hctl: Hctl) -> Result<Option<ScsiPath>> {
     describe(sysfs, hctl, None)
+}
+
+/// The path that is the disk `name` (`sdb`); `None` unless the kernel says that it is one to the disk of this identity.
+/// Looks at no other.
+///
+/// # Errors
+/// As [`paths_of`].
+pub(crate) fn path_called(sysfs: &Sysfs, name: &str, wwid: &Wwid) -> Result<Option<ScsiPath>> {
+    let device = sysfs.link(&format!("{BLOCKS}/{name}/device"))?;
+    let Some(hctl) = device.as_deref().and_then(address_in) else {
+        return Ok(None);
+    };
+    let path = describe(sysfs, hctl, Some(wwid))?;
+    Ok(path.filter(|path| path.name.as_deref() == Some(name) && path.is(wwid)))
+}
+
+/// The address that a disk's link to its device ends with.
+pub(crate) fn address_in(device: &Path) -> Option<Hctl> {
+    device.file_name()?.to_str()?.parse().ok()
 }
 
 /// What an open device directory says about its identity. `below` is the device's directory in `dir`, with a slash.

@@ -15,7 +15,7 @@ use crate::stream::Cancel;
 const LOOK_MIN: Duration = Duration::from_millis(100);
 const LOOK_MAX: Duration = Duration::from_millis(500);
 /// Announcements of one disk come within so long.
-pub const SWARM: Duration = Duration::from_millis(10);
+const SWARM: Duration = Duration::from_millis(10);
 
 /// Pauses of one who waits for devices, ended by the kernel's announcements.
 #[derive(Debug)]
@@ -29,14 +29,14 @@ impl Watch {
         Self(uevents)
     }
 
-    /// Returns when a disk came, went or changed, but not before `min`: announcements come in swarms. After `max`, without
-    /// any.
+    /// Returns when a disk came, went or changed, but not before the end of the swarm in which announcements come. After
+    /// `max`, without any.
     ///
     /// # Errors
     /// `cancelled`.
-    pub fn pause(&mut self, min: Duration, max: Duration, cancel: &Cancel) -> Result<()> {
+    pub fn pause(&self, max: Duration, cancel: &Cancel) -> Result<()> {
         let end = Instant::now() + max;
-        cancel.sleep(min.min(max))?;
+        cancel.sleep(SWARM.min(max))?;
         let _interruptible = cancel.enter();
         loop {
             cancel.check()?;
@@ -47,8 +47,8 @@ impl Watch {
             match self.0.as_ref().map(|uevents| uevents.wait(left)) {
                 Some(Ok(true)) => return Ok(()),
                 Some(Ok(false)) => {}
-                Some(Err(_)) => self.0 = None,
-                None => cancel.sleep(left)?,
+                // Nothing will be heard any more.
+                Some(Err(_)) | None => cancel.sleep(left)?,
             }
         }
     }
@@ -67,7 +67,7 @@ pub fn wait_for<T>(
 ) -> Result<Option<T>> {
     cancel.check()?;
     // Listening begins before the first look: what happens in between is not missed.
-    let mut watch = Watch::of(sysfs);
+    let watch = Watch::of(sysfs);
     let mut pause = LOOK_MIN;
     loop {
         if let Some(found) = condition(sysfs)? {
@@ -77,7 +77,7 @@ pub fn wait_for<T>(
         if left.is_zero() {
             return Ok(None);
         }
-        watch.pause(SWARM, pause.min(left), cancel)?;
+        watch.pause(pause.min(left), cancel)?;
         pause = (pause * 3 / 2).min(LOOK_MAX);
     }
 }

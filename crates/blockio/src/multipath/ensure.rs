@@ -60,16 +60,18 @@ impl Multipath {
         for path in paths {
             check_disk(path)?;
         }
-        Attempt {
-            multipath: self,
-            wwid,
-            paths,
-            wanted: wanted.max(1),
-            patience,
-            since: Instant::now(),
-            told: String::new(),
-        }
-        .run()
+        self.watching(patience, |patience| {
+            Attempt {
+                multipath: self,
+                wwid,
+                paths,
+                wanted: wanted.max(1),
+                patience,
+                since: Instant::now(),
+                told: String::new(),
+            }
+            .run()
+        })
     }
 }
 

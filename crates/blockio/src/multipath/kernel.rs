@@ -5,10 +5,11 @@ use std::path::Path;
 
 use rustix::io::Errno;
 
-use crate::device::{self, Hctl};
+use crate::device::{self, BLOCKS, address_in};
 use crate::{Error, Result};
 
-const BLOCKS: &str = "sys/block";
+/// udev's names of disks by what they are.
+const LINKS: &str = "dev/disk/by-id";
 /// sysfs counts in these, whatever the device does.
 const SECTOR: u64 = 512;
 
@@ -45,14 +46,18 @@ pub(super) struct Sysfs {
 }
 
 impl Sysfs {
-    /// Of the system below a root directory, `/` on a real one.
-    pub fn below(root: &Path) -> Self {
-        Self {
-            tree: device::Sysfs::new(root),
-        }
+    /// Of the system that this tree is of.
+    pub fn of(tree: device::Sysfs) -> Self {
+        Self { tree }
     }
 
-    /// The map with this device-mapper UUID, wherever it is. Reads one file for each device-mapper device.
+    /// The tree.
+    pub fn tree(&self) -> &device::Sysfs {
+        &self.tree
+    }
+
+    /// The map with this device-mapper UUID, wherever it is. Without udev's link to it, or when that is an old one, reads
+    /// one file for each device-mapper device.
     pub fn find(&self, uuid: &str) -> Result<Option<Seen>> {
         // Without it nothing can be said to be absent.
         if self.tree.dir(BLOCKS)?.is_none() {
@@ -61,6 +66,11 @@ impl Sysfs {
                 format!("list {}", blocks.display()),
                 Errno::NOENT,
             ));
+        }
+        if let Some(device) = self.linked(uuid)? {
+            if let Some(seen) = self.map(&device, uuid)? {
+                return Ok(Some(seen));
+            }
         }
         for device in self.tree.names(BLOCKS)? {
             if !device.starts_with("dm-") {
@@ -71,6 +81,26 @@ impl Sysfs {
             }
         }
         Ok(None)
+    }
+
+    /// The device with this UUID to which udev's link leads (`dm-3`).
+    pub fn linked(&self, uuid: &str) -> Result<Option<String>> {
+        let link = self.tree.link(&format!("{LINKS}/dm-uuid-{uuid}"))?;
+        let name = link.as_deref().and_then(Path::file_name);
+        let Some(device) = name.and_then(|name| name.to_str()) else {
+            return Ok(None);
+        };
+        // The number may be another device's by now.
+        let is_it = self.uuid(device)?.as_deref() == Some(uuid);
+        Ok(is_it.then(|| device.to_owned()))
+    }
+
+    /// Names of the disks of which the device with this UUID is made; `None` when the device is another one.
+    pub fn made_of(&self, device: &str, uuid: &str) -> Result<Option<Vec<String>>> {
+        let names = self.tree.names(&format!("{BLOCKS}/{device}/slaves"))?;
+        // Read last: with it, the names were those of this device.
+        let is_it = self.uuid(device)?.as_deref() == Some(uuid);
+        Ok(is_it.then_some(names))
     }
 
     /// The map with this UUID if it is this device.
@@ -128,16 +158,11 @@ impl Sysfs {
 
     fn slave(&self, name: String) -> Result<Slave> {
         let device = self.tree.link(&format!("{BLOCKS}/{name}/device"))?;
-        let hctl = device
-            .as_deref()
-            .and_then(Path::file_name)
-            .and_then(|name| name.to_str())
-            .filter(|name| name.parse::<Hctl>().is_ok())
-            .map(str::to_owned);
+        let hctl = device.as_deref().and_then(address_in);
         Ok(Slave {
             number: self.read(&name, "dev")?.unwrap_or_default(),
             state: self.read(&name, "device/state")?.unwrap_or_default(),
-            hctl,
+            hctl: hctl.map(|hctl| hctl.to_string()),
             name,
         })
     }
@@ -154,6 +179,10 @@ mod tests {
     #[test]
     fn a_system_without_sysfs_is_an_error_not_an_absent_map() {
         let dir = crate::testing::TempDir::new();
-        assert!(Sysfs::below(&dir.path("")).find("mpath-x").is_err());
+        assert!(
+            Sysfs::of(device::Sysfs::new(dir.path("")))
+                .find("mpath-x")
+                .is_err()
+        );
     }
 }

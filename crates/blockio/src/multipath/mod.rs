@@ -14,6 +14,7 @@ mod mapper;
 mod model;
 mod names;
 mod openers;
+mod paths;
 mod patience;
 mod release;
 mod remove;
@@ -37,6 +38,7 @@ pub use patience::{Patience, WakeUp};
 pub use remove::Removed;
 pub use settings::{FindMultipaths, Settings};
 
+use crate::device::{self, Watch};
 use crate::{ErrorKind, Result};
 use kernel::{Seen, Sysfs};
 
@@ -52,7 +54,6 @@ const OPINION: Duration = Duration::from_secs(1);
 /// The maps of one system.
 #[derive(Clone)]
 pub struct Multipath {
-    root: PathBuf,
     sysfs: Sysfs,
     daemon: Daemon,
     mapper: Arc<dyn DeviceMapper>,
@@ -61,7 +62,7 @@ pub struct Multipath {
 impl fmt::Debug for Multipath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Multipath")
-            .field("root", &self.root)
+            .field("root", &self.root())
             .field("daemon", &self.daemon)
             .finish_non_exhaustive()
     }
@@ -79,10 +80,18 @@ impl Multipath {
     #[must_use]
     pub fn with_mapper(root: &Path, socket: Option<&str>, mapper: Arc<dyn DeviceMapper>) -> Self {
         Self {
-            root: root.to_owned(),
-            sysfs: Sysfs::below(root),
+            sysfs: Sysfs::of(device::Sysfs::new(root)),
             daemon: Daemon::new(socket),
             mapper,
+        }
+    }
+
+    /// The same, looking at the kernel's files through `tree`, which may record that.
+    #[must_use]
+    pub fn seen_through(self, tree: device::Sysfs) -> Self {
+        Self {
+            sysfs: Sysfs::of(tree),
+            ..self
         }
     }
 
@@ -113,37 +122,25 @@ impl Multipath {
         Ok(Some(Map::new(wwid, seen, mapper.as_ref(), shown.as_ref())))
     }
 
-    /// Waits until the kernel has a map of this WWID with `usable` paths.
-    ///
-    /// # Errors
-    /// `timeout`, `cancelled`; as [`map_of`](Self::map_of).
-    pub fn wait_map(&self, wwid: &str, usable: usize, patience: &Patience<'_>) -> Result<Map> {
-        names::check_wwid(wwid)?;
-        loop {
-            // The daemon is asked about a map that looks good, not twenty times a second before.
-            let map = match self.kernel_map(wwid)? {
-                Some(map) if map.usable() >= usable => self.map_of(wwid, patience)?,
-                map => map,
-            };
-            match map {
-                Some(map) if map.usable() >= usable => return Ok(map),
-                map if patience.is_over() => {
-                    let found = map.map_or_else(
-                        || "there is no map".to_owned(),
-                        |map| format!("it has {} usable paths of {usable}", map.usable()),
-                    );
-                    return Err(Patience::overdue(format!(
-                        "wait for multipath map {wwid}: {found}; check the paths to the array"
-                    )));
-                }
-                _ => patience.pause(LOOK_AGAIN)?,
-            }
-        }
+    /// Runs what waits for devices: its pauses end when the kernel announces a change of one.
+    fn watching<T>(
+        &self,
+        patience: &Patience<'_>,
+        work: impl FnOnce(&Patience<'_>) -> Result<T>,
+    ) -> Result<T> {
+        // Before the first look: what happens in between is not missed.
+        let watch = Watch::of(self.sysfs.tree());
+        let cancel = patience.cancel();
+        let wake = |pause| {
+            // Whoever cancelled is told by the next look at the switch.
+            let _ = watch.pause(pause, cancel);
+        };
+        work(&patience.or_woken_by(&wake))
     }
 
     /// True once udev has finished with a disk, or when there is no udev to wait for.
     fn udev_knows(&self, disk: &str) -> Result<bool> {
-        let data = self.root.join("run/udev/data");
+        let data = self.root().join("run/udev/data");
         if !data.exists() {
             return Ok(true);
         }
@@ -151,9 +148,13 @@ impl Multipath {
         Ok(number.is_some_and(|number| data.join(format!("b{number}")).exists()))
     }
 
+    fn root(&self) -> &Path {
+        self.sysfs.tree().root()
+    }
+
     /// The map's device file.
     fn node(&self, map: &Map) -> PathBuf {
-        self.root.join("dev/mapper").join(&map.name)
+        self.root().join("dev/mapper").join(&map.name)
     }
 
     /// Time for one command: enough is left to do without the daemon.

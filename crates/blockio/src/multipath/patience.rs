@@ -31,11 +31,19 @@ impl<'a> Patience<'a> {
         }
     }
 
-    /// The same, with pauses that `wake` may end early (uevents).
+    /// The same, with pauses that `wake` may end early, in place of the kernel's announcements.
     #[must_use]
     pub fn woken_by(self, wake: &'a WakeUp<'a>) -> Self {
         Self {
             wake: Some(wake),
+            ..self
+        }
+    }
+
+    /// The same, with these pauses unless it has others already.
+    pub(super) fn or_woken_by(self, wake: &'a WakeUp<'a>) -> Self {
+        Self {
+            wake: self.wake.or(Some(wake)),
             ..self
         }
     }

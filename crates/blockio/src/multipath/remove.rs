@@ -48,14 +48,19 @@ impl Multipath {
     /// `timeout`, `cancelled`. The map is there and queues as before in all these cases.
     pub fn remove_map(&self, wwid: &str, patience: &Patience<'_>) -> Result<Removed> {
         check_wwid(wwid)?;
+        self.watching(patience, |patience| self.remove(wwid, patience))
+    }
+
+    fn remove(&self, wwid: &str, patience: &Patience<'_>) -> Result<Removed> {
         let uuid = uuid_of(wwid);
         let mut removal = Removal {
             multipath: self,
-            tree: device::Sysfs::new(&self.root),
+            tree: self.sysfs.tree().clone(),
             wwid,
             uuid: &uuid,
             release: Release::new(self, wwid, &uuid),
             patience,
+            device: None,
             disks: BTreeSet::new(),
             flushed: None,
             failures: 0,
@@ -78,6 +83,8 @@ struct Removal<'a> {
     wwid: &'a str,
     uuid: &'a str,
     patience: &'a Patience<'a>,
+    /// What it was when it was last seen.
+    device: Option<String>,
     /// Every disk that was seen in it.
     disks: BTreeSet<String>,
     flushed: Option<bool>,
@@ -97,6 +104,7 @@ impl Removal<'_> {
         let mut found = false;
         while let Some((seen, mapper)) = self.look()? {
             found = true;
+            self.device = Some(seen.device.clone());
             self.disks
                 .extend(seen.slaves.iter().map(|slave| slave.name.clone()));
             if self.patience.is_over() {
@@ -137,7 +145,12 @@ impl Removal<'_> {
         if let Some(found) = self.multipath.look(self.uuid)? {
             return Ok(Some(found));
         }
-        let seen = self.multipath.sysfs.find(self.uuid)?;
+        let sysfs = &self.multipath.sysfs;
+        let seen = match &self.device {
+            // Made anew, it would be in the table.
+            Some(device) => sysfs.map(device, self.uuid)?,
+            None => sysfs.find(self.uuid)?,
+        };
         Ok(seen.map(|seen| (seen, None)))
     }
 

@@ -18,6 +18,10 @@ impl Multipath {
     /// known; `unreachable` when multipathd does not run; `refused` when it may not be asked; `cancelled`.
     pub fn resize_map(&self, wwid: &str, size: u64, patience: &Patience<'_>) -> Result<()> {
         check_wwid(wwid)?;
+        self.watching(patience, |patience| self.resize(wwid, size, patience))
+    }
+
+    fn resize(&self, wwid: &str, size: u64, patience: &Patience<'_>) -> Result<()> {
         let mut told = String::new();
         let mut tell_at = Instant::now();
         loop {

@@ -269,7 +269,8 @@ impl From<device::FcTarget> for FcTarget {
     }
 }
 
-/// All paths to the disk of an identity; `wwid` in the form of udev and multipath, or the kernel's.
+/// All paths to the disk of an identity, found by asking each device of the node; `wwid` in the form of udev and
+/// multipath, or the kernel's.
 #[napi(ts_return_type = "Promise<Array<DevicePath>>")]
 pub fn device_paths(env: &Env, root: String, wwid: String) -> Result<Object<'_>> {
     promise(env, move || {
@@ -418,7 +419,7 @@ pub fn fc_targets(env: &Env, root: String, wwpn: String) -> Result<Object<'_>> {
     })
 }
 
-fn all<To: From<From_>, From_>(found: Vec<From_>) -> Vec<To> {
+pub(super) fn all<To: From<From_>, From_>(found: Vec<From_>) -> Vec<To> {
     found.into_iter().map(To::from).collect()
 }
 

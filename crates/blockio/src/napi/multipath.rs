@@ -5,15 +5,14 @@
 //! the system has it; `@` begins an abstract name.
 
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use napi::Env;
 use napi::bindgen_prelude::{BigInt, Object};
 use napi_derive::napi;
 
+use super::device::{DevicePath, all};
 use super::{Result, bytes, cancellable, promise};
-use crate::device::{SWARM, Sysfs, Watch};
 use crate::multipath::{
     Checker, DeviceState, Ensured, FindMultipaths, Map, MapPath, Multipath, Off, PathState,
     Patience, Settings, Status,
@@ -230,6 +229,17 @@ pub fn multipath_map(
     })
 }
 
+/// The paths that the disk of an identity is used through: those of its map, all when it has none. Of a map's disk nothing
+/// else of the node is looked at; a path outside of the map is in `devicePaths` only.
+#[napi(ts_return_type = "Promise<Array<DevicePath>>")]
+pub fn used_paths(env: &Env, root: String, wwid: String) -> Result<Object<'_>> {
+    promise(env, move || {
+        let multipath = Multipath::new(Path::new(&root), None);
+        let paths = multipath.used_paths(&wwid.parse()?)?;
+        Ok(all::<DevicePath, _>(paths))
+    })
+}
+
 /// Waits until the disk has a map of all `paths` of which `wanted` are usable, and its name is below `/dev/mapper`;
 /// multipathd is told to make it. A map that works with less is accepted at the deadline, and earlier when nothing
 /// changes any more.
@@ -240,20 +250,9 @@ pub fn multipath_ensure(env: &Env, wanted: MultipathWanted) -> Result<Object<'_>
     cancellable(env, move |cancel| {
         let multipath = Multipath::new(Path::new(&wanted.root), wanted.socket.as_deref());
         let usable = usize::try_from(wanted.wanted).unwrap_or(usize::MAX);
-        let watch = Mutex::new(Watch::of(&Sysfs::new(&wanted.root)));
-        let wake = |pause| {
-            let mut watch = watch.lock().unwrap_or_else(PoisonError::into_inner);
-            // Whoever cancelled is told by the next look at the switch.
-            let _ = watch.pause(SWARM, pause, cancel);
-        };
         let patience = Patience::new(millis(wanted.timeout_ms), cancel);
         multipath
-            .ensure_map(
-                &wanted.wwid,
-                &wanted.paths,
-                usable,
-                &patience.woken_by(&wake),
-            )
+            .ensure_map(&wanted.wwid, &wanted.paths, usable, &patience)
             .map(MultipathEnsured::from)
     })
 }

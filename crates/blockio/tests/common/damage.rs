@@ -15,8 +15,6 @@ use std::path::{Path, PathBuf};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use crate::common::TempDir;
-
 /// What happens to an entry of a tree.
 #[derive(Clone, Debug)]
 pub enum Damage {
@@ -62,16 +60,6 @@ impl Damage {
             self,
             Self::Other(_) | Self::Rename(_) | Self::Swap(_) | Self::Add(_)
         )
-    }
-}
-
-/// In memory, where there is such a place: a tree has hundreds of files.
-pub fn quick_dir() -> TempDir {
-    let memory = Path::new("/dev/shm");
-    if memory.is_dir() {
-        TempDir::below(memory)
-    } else {
-        TempDir::new()
     }
 }
 

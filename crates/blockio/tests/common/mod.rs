@@ -28,6 +28,16 @@ impl TempDir {
         Self::below(&std::env::temp_dir())
     }
 
+    /// In memory, where there is such a place: for trees of hundreds of files.
+    pub fn in_memory() -> Self {
+        let memory = Path::new("/dev/shm");
+        if memory.is_dir() {
+            Self::below(memory)
+        } else {
+            Self::new()
+        }
+    }
+
     pub fn below(parent: &Path) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);

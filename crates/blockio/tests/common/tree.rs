@@ -140,6 +140,7 @@ impl Tree {
         self.write(&format!("{disk}/size"), format!("{sectors}\n"));
         self.write(&format!("{disk}/ro"), "0\n");
         self.dir(&format!("{disk}/holders"));
+        self.link(&format!("{disk}/device"), &Self::device(at));
         for link in [
             format!("sys/block/{name}"),
             format!("sys/class/block/{name}"),
@@ -149,6 +150,37 @@ impl Tree {
         }
         self.write(&format!("dev/{name}"), "");
         name
+    }
+
+    /// The multipath map `dm-NUMBER` of a disk, with udev's link to it.
+    pub fn map(&self, number: u32, wwid: &Wwid, disks: &[String]) {
+        let map = format!("sys/devices/virtual/block/dm-{number}");
+        for (file, content) in [
+            ("dm/uuid", format!("mpath-{wwid}")),
+            ("dm/name", wwid.to_string()),
+            ("dm/suspended", "0".to_owned()),
+            ("dev", format!("253:{number}")),
+            ("size", "2048".to_owned()),
+        ] {
+            self.write(&format!("{map}/{file}"), format!("{content}\n"));
+        }
+        self.dir(&format!("{map}/slaves"));
+        for disk in disks {
+            self.link(
+                &format!("{map}/slaves/{disk}"),
+                &format!("sys/block/{disk}"),
+            );
+        }
+        self.link(&format!("sys/block/dm-{number}"), &map);
+        self.map_link(wwid, &format!("../../dm-{number}"));
+    }
+
+    /// udev's link to a map, which leads wherever; an older one goes.
+    pub fn map_link(&self, wwid: &Wwid, to: &str) {
+        let link = self.path(&format!("dev/disk/by-id/dm-uuid-mpath-{wwid}"));
+        std::fs::create_dir_all(link.parent().unwrap()).unwrap();
+        let _ = std::fs::remove_file(&link);
+        symlink(to, link).unwrap();
     }
 
     /// `luns` disks with a path in each of `sessions` sessions with one target.
@@ -175,6 +207,14 @@ impl Tree {
                     self.link(&format!("sys/bus/scsi/devices/{at}"), &device);
                 }
             }
+        }
+    }
+
+    /// A map for each disk of [`array`](Self::array) or [`crowd`](Self::crowd): `dm-LUN`.
+    pub fn maps(&self, sessions: u32, luns: u32) {
+        for lun in 0..luns {
+            let disks: Vec<_> = (0..sessions).map(|id| disk_name(id * luns + lun)).collect();
+            self.map(lun, &wwid(lun), &disks);
         }
     }
 

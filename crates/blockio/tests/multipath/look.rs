@@ -86,22 +86,3 @@ fn no_map_is_not_an_error_and_no_sysfs_is() {
     let by_sysfs = node.multipath_by_sysfs();
     assert!(within(LONG, |patience| by_sysfs.map_of(WWID, patience)).is_err());
 }
-
-#[test]
-fn a_wait_ends_with_enough_paths_and_is_woken() {
-    let node = Node::new();
-    node.map("mpatha", &["sdb"]);
-    let waker = node.clone();
-    let wake = move |_| waker.map("mpatha", &["sdb", "sdc"]);
-    let map = within(LONG, |patience| {
-        node.multipath()
-            .wait_map(WWID, 2, &patience.woken_by(&wake))
-    });
-    assert_eq!(map.unwrap().paths.len(), 2);
-    let error = within(millis(120), |patience| {
-        node.multipath().wait_map(WWID, 3, patience)
-    });
-    let error = error.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Timeout);
-    assert!(error.message().contains("2 usable paths of 3"), "{error}");
-}

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-import type { Context } from "../../common/context.js";
+import { type Context, steady } from "../../common/context.js";
 import { fail } from "../../common/errors.js";
 import type { TargetAccess } from "./exports.js";
 import type { Portals } from "./portals.js";
@@ -26,7 +26,7 @@ export async function settled(
 ): Promise<void> {
   const { targets } = session.client;
   const created =
-    known === "new" ? await session.edit(ctx, () => targets.create(ctx, iqn, wanted)) : undefined;
+    known === "new" ? await session.edit(ctx, () => targets.create(steady(ctx), iqn, wanted)) : undefined;
   const target = created?.target ?? (typeof known === "object" ? known : await targets.find(ctx, iqn));
   if (!target) return;
   if (target.conflicted)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-import type { Context } from "../../common/context.js";
+import { afterwards, type Context, steady } from "../../common/context.js";
 import { fail } from "../../common/errors.js";
 import type { Bytes } from "../../common/size.js";
 import type { VolumeRef } from "../contract.js";
@@ -25,7 +25,7 @@ export async function createVolume(
   const { name: blockSize, bytes } = section.blockSize;
   // The array would round down.
   const whole = rounded(size, BigInt(bytes));
-  await client.volumes.create(ctx, object, { size: whole, thin: section.thin, blockSize });
+  await client.volumes.create(steady(ctx), object, { size: whole, thin: section.thin, blockSize });
   return ref;
 }
 
@@ -60,10 +60,11 @@ export async function cloneVolume(
   const volume = objectOf(session, source);
   const object = await vacant(session, ctx, target);
   // As the clone is called, so that whoever deletes that knows what was made for it.
-  const made = snapshot === undefined && (await intermediate(session, ctx, volume, object));
+  const calm = steady(ctx);
+  const made = snapshot === undefined && (await intermediate(session, calm, volume, object));
   const origin = { volume, snapshot: snapshot === undefined ? object : snapshotObjectName(snapshot) };
   try {
-    await cloneOf(session, ctx, origin, object);
+    await cloneOf(session, calm, origin, object);
   } catch (error) {
     await undo(session, ctx, object, origin, made);
     throw error;
@@ -79,7 +80,7 @@ async function undo(
   origin: Origin,
   made: boolean,
 ): Promise<void> {
-  const later = { ...ctx, signal: AbortSignal.timeout(undoMs) };
+  const later = afterwards(ctx, undoMs);
   try {
     const found = (await client.volumes.find(later, object))?.origin;
     // Somebody else's clone of that name stays.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-import type { Context } from "../../common/context.js";
+import { type Context, steady } from "../../common/context.js";
 import { fail } from "../../common/errors.js";
 import type { Bytes } from "../../common/size.js";
 import type { VolumeRef } from "../contract.js";
@@ -78,5 +78,5 @@ async function move(
   const object = await vacant(session, ctx, to);
   // A LUN keeps the old name.
   await withdraw(session, ctx, { object: name, vmid: from.vmid }, `rename '${from.volname}'`);
-  await session.client.volumes.rename(ctx, name, object, guid);
+  await session.client.volumes.rename(steady(ctx), name, object, guid);
 }

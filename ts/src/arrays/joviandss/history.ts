@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-import type { Context } from "../../common/context.js";
+import { type Context, steady } from "../../common/context.js";
 import { fail } from "../../common/errors.js";
 import { isLostReply } from "../../common/http/lost.js";
 import type { Obstacles, Snapshot, VolumeRef } from "../contract.js";
@@ -25,7 +25,7 @@ export async function createSnapshot(
   const [object, name] = [objectOf(session, ref), snapshotObjectName(snapshot)];
   if (await snapshots.find(ctx, object, name))
     throw fail("exists", `snapshot '${snapshot}' of '${ref.volname}' already exists`);
-  await snapshots.create(ctx, object, name);
+  await snapshots.create(steady(ctx), object, name);
 }
 
 /** Deletes a snapshot. Throws `busy` while volumes depend on it, or while it is read. */

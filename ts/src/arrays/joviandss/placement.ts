@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Context } from "../../common/context.js";
+import { afterwards, type Context, steady } from "../../common/context.js";
 import { codeOf, fail } from "../../common/errors.js";
 import { access, settled } from "./access.js";
 import { means } from "./answer.js";
@@ -112,7 +112,7 @@ async function attach(
   const wanted = access(session, portals);
   try {
     await settled(session, ctx, iqn, wanted, room?.target ?? "new");
-    await session.edit(ctx, () => targets.attach(ctx, iqn, what.object, lun));
+    await session.edit(ctx, () => targets.attach(steady(ctx), iqn, what.object, lun));
     // A target that was being deleted meanwhile has taken it along.
     const made = await targets.lun(ctx, iqn, what.object);
     if (!made) return undefined;
@@ -128,7 +128,7 @@ async function attach(
 
 /** A target that was made for nothing does not stay. */
 async function undo(session: Session, ctx: Context, iqn: string, reason: string): Promise<void> {
-  const later = { ...ctx, signal: AbortSignal.timeout(10_000) };
+  const later = afterwards(ctx, 10_000);
   await removeIfEmpty(session, later, iqn).catch((error: unknown) => {
     ctx.log.warn("a target without volumes may be left; the next volume of its guest uses it", {
       iqn,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-import type { Context } from "../../common/context.js";
+import { afterwards, type Context, steady } from "../../common/context.js";
 import { fail } from "../../common/errors.js";
 import type { Connection, VolumeRef } from "../contract.js";
 import { renewUser } from "./access.js";
@@ -76,7 +76,7 @@ async function makeExport(
   object: string,
 ): Promise<JovianVolume> {
   try {
-    await client.volumes.clone(ctx, origin, object, { thin: true, readOnly: true });
+    await client.volumes.clone(steady(ctx), origin, object, { thin: true, readOnly: true });
   } catch (error) {
     // Another node reads the same snapshot.
     if (!means(error, "exists")) throw error;
@@ -91,7 +91,7 @@ async function makeExport(
 
 async function undo(session: Session, ctx: Context, clone: Withdrawn): Promise<void> {
   const { object } = clone;
-  const later = { ...ctx, signal: AbortSignal.timeout(10_000) };
+  const later = afterwards(ctx, 10_000);
   await dropExport(session, later, clone, `remove '${object}' again`).catch((error: unknown) => {
     ctx.log.warn("the export of a snapshot may be left; the next one uses it", { object, error });
   });

@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-import { mkdir, open, readFile, rename, rm } from "node:fs/promises";
-import { join } from "node:path";
-import { codeOf, during, fail } from "../../common/errors.js";
+import { fail } from "../../common/errors.js";
 import { Secret } from "../../common/secret.js";
 import type { SectionChange } from "../contract.js";
-import { formatPasswords, type Passwords, parsePasswords } from "./passwords.js";
+import { PasswordFiles } from "../password-file.js";
 import { type JoviandssSection, joviandssProperties } from "./schema.js";
-import { clusterDirectory, storageSections } from "./storage-cfg.js";
+import { storageSections } from "./storage-cfg.js";
 
 /** What a storage proves itself with. */
 export interface Credentials {
@@ -16,41 +14,8 @@ export interface Credentials {
   readonly chapPassword: Secret | undefined;
 }
 
-/** Where the vendor's plugin has them too; only root reads it. */
-function directory(): string {
-  return join(clusterDirectory(), "priv/storage/joviandss");
-}
-
-function fileOf(storeid: string, dir = directory()): string {
-  return join(dir, `${storeid}.pw`);
-}
-
-async function read(storeid: string, dir?: string): Promise<Passwords> {
-  return during(`read the passwords of storage '${storeid}'`, async () => {
-    const text = await readFile(fileOf(storeid, dir), "utf8").catch((error: unknown) => {
-      if (codeOf(error) === "absent") return "";
-      throw error;
-    });
-    return parsePasswords(text);
-  });
-}
-
-async function write(storeid: string, passwords: Passwords): Promise<void> {
-  const text = formatPasswords(passwords);
-  await during(`store the passwords of storage '${storeid}'`, async () => {
-    const path = fileOf(storeid);
-    const made = `${path}.new`;
-    await mkdir(directory(), { recursive: true, mode: 0o700 });
-    await rm(made, { force: true });
-    const file = await open(made, "wx", 0o600);
-    try {
-      await file.writeFile(text);
-    } finally {
-      await file.close();
-    }
-    await rename(made, path);
-  });
-}
+/** The vendor's plugin has them in the same place. */
+export const passwordFiles = new PasswordFiles("joviandss", ["user_password", "chap_user_password"]);
 
 /**
  * The secrets of a storage: from its file (in `dir`, or where PVE has them), the REST password else from an old section.
@@ -62,7 +27,7 @@ export async function credentialsOf(
   storeid: string,
   dir?: string,
 ): Promise<Credentials> {
-  const stored = await read(storeid, dir);
+  const stored = await passwordFiles.read(storeid, dir);
   const password = stored.user_password ?? section.inlinePassword ?? (await inlinePassword(storeid));
   if (password === undefined)
     throw fail(
@@ -84,7 +49,7 @@ async function inlinePassword(storeid: string): Promise<Secret | undefined> {
 }
 
 /** The secrets that a section keeps outside of storage.cfg. */
-const names = ["user_password", "chap_user_password"] as const;
+const { names } = passwordFiles;
 /** What cannot be taken away from a section. */
 const needed = ["user_name", "user_password"];
 const neededForChap = ["chap_user_name", "chap_user_password"];
@@ -109,8 +74,8 @@ export async function storeSecrets(change: SectionChange, added: boolean): Promi
     if (gone.has(name))
       throw fail("refused", `${name} cannot be deleted: storage '${storeid}' needs it; set another value`);
   }
-  const before = added ? {} : await read(storeid);
-  const after: { -readonly [K in keyof Passwords]: Passwords[K] } = { ...before };
+  const before = added ? {} : await passwordFiles.read(storeid);
+  const after: Partial<Record<(typeof names)[number], Secret>> = { ...before };
   for (const name of names) {
     if (gone.has(name)) delete after[name];
     const value = sensitive[name];
@@ -121,12 +86,13 @@ export async function storeSecrets(change: SectionChange, added: boolean): Promi
     throw fail("invalid", `storage '${storeid}' needs user_password; give it with --user_password`);
   if (chap && (after.chap_user_password === undefined || !section["chap_user_name"]))
     throw fail("invalid", "chap_enabled needs chap_user_name and chap_user_password; give both");
-  if (added || given.length > 0 || names.some((name) => gone.has(name))) await write(storeid, after);
+  if (added || given.length > 0 || names.some((name) => gone.has(name)))
+    await passwordFiles.write(storeid, after);
 }
 
 /** Forgets the secrets of a storage. */
 export async function dropSecrets(storeid: string): Promise<void> {
-  await during(`remove the passwords of storage '${storeid}'`, () => rm(fileOf(storeid), { force: true }));
+  await passwordFiles.remove(storeid);
 }
 
 function isOn(value: unknown): boolean {

@@ -2,11 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { codeOf, during } from "../../common/errors.js";
-
-/** PVE's file system for the cluster. */
-export function clusterDirectory(): string {
-  return process.env["PVE_BLOCKIO_CLUSTER_DIR"] ?? "/etc/pve";
-}
+import { clusterDirectory } from "../guest.js";
 
 /** A section of our type, with its values as they are written. */
 export interface StorageSection {

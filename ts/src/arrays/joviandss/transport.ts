@@ -5,13 +5,13 @@ import { type BlockioError, codeOf, fail } from "../../common/errors.js";
 import { hedged } from "../../common/http/hedge.js";
 import type { TransportLimits } from "../../common/http/limits.js";
 import { interrupted, LostReply, Unreadable } from "../../common/http/lost.js";
+import { Rotation } from "../../common/http/rotation.js";
 import { Secret } from "../../common/secret.js";
 import { type ArrayAnswer, arrayError, JovianError } from "./answer.js";
 import { attempt, type Outcome } from "./attempt.js";
 import { acceptableFor, type Call, defaultLimits, type Endpoint } from "./call.js";
 import { findRule } from "./catalogue.js";
 import { type Place, Pools } from "./pools.js";
-import { Rotation } from "./rotation.js";
 
 type Failure = Exclude<Outcome, { kind: "data" }>;
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-import type { Context } from "../../common/context.js";
+import { afterwards, type Context, steady } from "../../common/context.js";
 import { fail } from "../../common/errors.js";
 import type { VolumeRef } from "../contract.js";
 import { ArrayError } from "./answer.js";
 import { detachAll } from "./attach.js";
-import { makeSnapshot, steady } from "./creation.js";
+import { makeSnapshot } from "./creation.js";
 import { formatName } from "./naming.js";
 import { tryLookUp } from "./objects.js";
 import type { StorpoolObject } from "./schemas.js";
@@ -49,11 +49,9 @@ export async function makeBase(
     // Only a plain no: when the reply was lost the volume may be gone, and the snapshot is all that is left of it.
     const stays = error instanceof ArrayError && !error.afterLost;
     if (!made && stays) {
-      await client
-        .deleteSnapshot({ ...ctx, signal: AbortSignal.timeout(30_000) }, gid)
-        .catch((undo: unknown) => {
-          ctx.log.error("could not take a half-made base back", { gid, error: undo });
-        });
+      await client.deleteSnapshot(afterwards(ctx, 30_000), gid).catch((undo: unknown) => {
+        ctx.log.error("could not take a half-made base back", { gid, error: undo });
+      });
     }
     throw error;
   }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-import type { Context } from "../../common/context.js";
+import { type Context, steady } from "../../common/context.js";
 import { fail } from "../../common/errors.js";
 import type { Bytes } from "../../common/size.js";
 import type { VolumeRef } from "../contract.js";
 import { attachNew } from "./attach.js";
-import { makeVolume, steady } from "./creation.js";
+import { makeVolume } from "./creation.js";
 import { nextDiskNumber } from "./encode.js";
 import { formatName, tryParseName } from "./naming.js";
 import { inOrder, lookUp, matches, recognise, snapshotOf } from "./objects.js";

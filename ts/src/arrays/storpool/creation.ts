@@ -31,8 +31,6 @@ export interface CreationOptions {
 }
 
 const attempts = 3;
-/** The longest time for a creation with all its attempts, in milliseconds. */
-const creationMs = 120_000;
 /** A command whose reply was lost may still be under way when it is looked for. */
 const defaultLooksMs = [0, 1_000, 3_000];
 
@@ -114,15 +112,6 @@ async function discardLate<T>(ctx: Context, steps: CreationSteps<T>, lost: reado
 
 function advice(requests: readonly string[]): string {
   return `look for objects with tag ${requestTag}=${requests.join(" or ")}`;
-}
-
-/**
- * A creation is not torn apart when its caller goes away: whether there is something now would be unknown. Whoever called
- * takes it back.
- */
-export function steady(ctx: Context): Context {
-  ctx.signal.throwIfAborted();
-  return { ...ctx, signal: AbortSignal.timeout(creationMs) };
 }
 
 /** Takes the mark off what was made and is known; harmless where it stays. */

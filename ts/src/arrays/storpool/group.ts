@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-import type { Context } from "../../common/context.js";
+import { type Context, steady } from "../../common/context.js";
 import { codeOf } from "../../common/errors.js";
+import type { PreparedSnapshot } from "../guest-config.js";
 import type { GroupSnapshot } from "./client.js";
-import { makeGroupSnapshot, steady } from "./creation.js";
-import type { PreparedSnapshot } from "./guest-config.js";
+import { makeGroupSnapshot } from "./creation.js";
 import { type Found, recognise, snapshotsIn } from "./objects.js";
 import type { StorpoolObject } from "./schemas.js";
 import type { Session } from "./session.js";

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-import type { Context } from "../../common/context.js";
+import { type Context, steady } from "../../common/context.js";
 import { codeOf, fail } from "../../common/errors.js";
 import type { Bytes } from "../../common/size.js";
 import type { VolumeRef } from "../contract.js";
 import { ArrayError } from "./answer.js";
 import { detachAll } from "./attach.js";
-import { makeSnapshot, makeVolume, steady } from "./creation.js";
+import { makeSnapshot, makeVolume } from "./creation.js";
 import { formatName, type ImageKind, tryParseName } from "./naming.js";
 import { matches, objectById, recognise, recogniseStaged, type Staged } from "./objects.js";
 import { parseShortName } from "./request.js";

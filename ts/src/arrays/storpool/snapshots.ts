@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-import type { Context } from "../../common/context.js";
+import { type Context, steady } from "../../common/context.js";
 import { fail } from "../../common/errors.js";
 import type { Snapshot, VolumeRef } from "../contract.js";
 import { detach, detachAll } from "./attach.js";
-import { makeSnapshot, steady } from "./creation.js";
+import { makeSnapshot } from "./creation.js";
 import { adopt, takeTogether } from "./group.js";
 import { type Found, lookUp, snapshotOf, snapshotsIn, snapshotsOf, tryLookUp } from "./objects.js";
 import type { Session } from "./session.js";

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { fail } from "../../common/errors.js";
-import type { Guest } from "./guest.js";
+import type { Guest } from "../guest.js";
 
 /** Another client that has the volume attached. */
 export interface Holder {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { networkInterfaces } from "node:os";
 import test from "ava";
-import { Rotation } from "../../../src/arrays/joviandss/rotation.js";
+import { Rotation } from "../../../src/common/http/rotation.js";
 import { access, connect, iqn, spec, start } from "./fake.js";
 
 const [first, second] = ["127.0.0.1", "127.0.0.2"] as const;

@@ -34,10 +34,6 @@ export class LoopInitiator implements Connector {
     await removeLink(link);
   }
 
-  async released(): Promise<void> {
-    // Logged out with the last disk.
-  }
-
   refresh(_ctx: Context, connection: Connection, size: bigint): Promise<void> {
     return typed(this.#kernel.refresh({ ...wantedSchema.parse(connection), size }));
   }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import test from "ava";
-import { formatPasswords, parsePasswords } from "../../../src/arrays/joviandss/passwords.js";
 import { joviandssProperties, parseSection } from "../../../src/arrays/joviandss/schema.js";
+import { passwordFiles } from "../../../src/arrays/joviandss/secrets.js";
 import { Secret } from "../../../src/common/secret.js";
 import { declare } from "../../../src/plugin/manifest.js";
 
@@ -120,17 +120,17 @@ test("PVE's schema can express every property of our own, and no password is sho
 test("the password file is read and written as the vendor's plugin does it", (t) => {
   const text =
     "# of storage jdss\nuser_password  with blank inside \nchap_user_password abc\nother x\nuser_passwordx y\n";
-  const { user_password, chap_user_password } = parsePasswords(text);
+  const { user_password, chap_user_password } = passwordFiles.parse(text);
   t.is(user_password?.reveal(), "with blank inside");
   t.is(chap_user_password?.reveal(), "abc");
-  t.deepEqual(parsePasswords(""), {});
-  t.is(formatPasswords({ user_password: new Secret("a b") }), "user_password a b\n");
+  t.deepEqual(passwordFiles.parse(""), {});
+  t.is(passwordFiles.format({ user_password: new Secret("a b") }), "user_password a b\n");
   t.is(
-    formatPasswords({ chap_user_password: new Secret("c"), user_password: new Secret("u") }),
+    passwordFiles.format({ chap_user_password: new Secret("c"), user_password: new Secret("u") }),
     "user_password u\nchap_user_password c\n",
   );
   for (const bad of [" a", "a ", "a\nb", ""])
-    t.throws(() => formatPasswords({ user_password: new Secret(bad) }), {
+    t.throws(() => passwordFiles.format({ user_password: new Secret(bad) }), {
       code: "invalid",
       message: /^(?!.*a\sb)/,
     });

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import test from "ava";
-import { lockOf, preparedSnapshot } from "../../../src/arrays/storpool/guest-config.js";
+import { lockOf, preparedSnapshot } from "../../../src/arrays/guest-config.js";
 
 const vm = `#a note: lock: no
 boot: order=scsi0

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import test, { type ExecutionContext } from "ava";
-import { Cluster, type Guest } from "../../../src/arrays/storpool/guest.js";
+import { Cluster, type Guest } from "../../../src/arrays/guest.js";
 import { type Holder, takeover } from "../../../src/arrays/storpool/takeover.js";
 
 const beside = { running: [], force: false, down: [] };

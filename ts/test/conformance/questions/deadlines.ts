@@ -6,6 +6,7 @@ import { overBridge } from "../bridge.js";
 import { eventually } from "../eventually.js";
 import type { Topic } from "../question.js";
 import { failure, type Session, storeid } from "../session.js";
+import { slowQuestions } from "./slow.js";
 
 /** What "promptly" may take on a loaded machine, in milliseconds. */
 const promptMs = 1500;
@@ -179,6 +180,7 @@ export const deadlines: Topic = {
         await s.shows(t, volname, "data");
       },
     },
+    ...slowQuestions,
   ],
 };
 

@@ -155,6 +155,7 @@ export function directorySubject({ name, fileSystem, small, section = {}, larges
       directories: true,
     },
     lacks: {
+      slow: "there is no array between a call and its files",
       ...(isRoot ? {} : { hold: "a loop device needs root" }),
       ...(noSmall === undefined ? {} : { small: noSmall }),
     },

@@ -104,6 +104,11 @@ class JoviandssPlace implements Place {
     };
   }
 
+  async slow(ms: number): Promise<() => void> {
+    this.sim.inject({ kind: "delay", ms, count: 1_000_000 });
+    return () => this.sim.faults.clear();
+  }
+
   async hold(path: string): Promise<() => Promise<void>> {
     const handle = await open(path, "r");
     return () => handle.close();

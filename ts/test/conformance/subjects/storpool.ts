@@ -86,6 +86,11 @@ class StorpoolPlace implements Place {
     return { section: this.section, end: async () => this.sim.faults.clear() };
   }
 
+  async slow(ms: number): Promise<() => void> {
+    this.sim.inject({ kind: "delay", ms, count: 1_000_000 });
+    return () => this.sim.faults.clear();
+  }
+
   async hold(path: string): Promise<() => Promise<void>> {
     const handle = await open(path, "r");
     return () => handle.close();

@@ -137,7 +137,13 @@ sub api($class, @) {
     return $running < $range->{max} ? $running : $range->{max};
 }
 
+# The vendor's plugin may have the type already. PVE prints this as the reason why ours is not loaded.
 sub register($class, @) {
+    my $type = $class->type();
+    my $other = $class->private()->{plugins}->{$type};
+    die "storage type '$type' is the one of $other already: "
+        . "remove the package that brings that, or pve-blockio\n"
+        if defined($other);
     $class->SUPER::register();
     push @PVE::Storage::Plugin::SHARED_STORAGE, $class->type() if entry($class)->{shared};
     return;

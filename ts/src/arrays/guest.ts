@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { codeOf, during } from "../../common/errors.js";
+import { codeOf, during } from "../common/errors.js";
 import { lockOf, type PreparedSnapshot, preparedSnapshot } from "./guest-config.js";
 
 /** What the PVE cluster says of a guest; read from its file system, which every node sees alike. */
@@ -14,11 +14,16 @@ export interface Guest {
   readonly ha?: { readonly state: string; readonly node?: string };
 }
 
+/** PVE's file system for the cluster. */
+export function clusterDirectory(): string {
+  return process.env["PVE_BLOCKIO_CLUSTER_DIR"] ?? "/etc/pve";
+}
+
 const kinds = ["qemu-server", "lxc"] as const;
 
 /** A guest's state, and the cluster's name. The directory is that of the cluster file system, `/etc/pve`. */
 export class Cluster {
-  constructor(private readonly root = process.env["PVE_BLOCKIO_CLUSTER_DIR"] ?? "/etc/pve") {}
+  constructor(private readonly root = clusterDirectory()) {}
 
   /** Undefined when no node has a configuration of it: a guest in the making, or one that is gone. */
   async guest(vmid: number): Promise<Guest | undefined> {

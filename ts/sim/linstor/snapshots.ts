@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+import type * as z from "zod";
+import type { multiSnapshotArguments, restoreArguments, snapshotArguments } from "./arguments.js";
+import { since } from "./behaviour.js";
+import { addDiskful, reportDeployed } from "./deploy.js";
+import { checkName, Names } from "./names.js";
+import { supportsSnapshots } from "./pools.js";
+import { changeProperties, checkProperties, type PropertyChanges } from "./properties.js";
+import { type Replies, refuse } from "./replies.js";
+import { refuseWithoutRoom } from "./resources.js";
+import {
+  type Definition,
+  diskful,
+  type Properties,
+  type Resource,
+  type SnapshotDefinition,
+  type SnapshotVolume,
+} from "./state.js";
+import { manageTieBreaker } from "./tiebreaker.js";
+import { addVolumeDefinition } from "./volume-definitions.js";
+import type { Command, World } from "./world.js";
+
+export const successful = "SUCCESSFUL";
+const failed = "FAILED_DEPLOYMENT";
+
+interface Wanted {
+  readonly name: string;
+  readonly nodes: readonly string[];
+  readonly props: Properties;
+  readonly flags?: readonly string[];
+}
+
+export const snapshotCreate: Command<z.output<typeof snapshotArguments>> = async (
+  world,
+  { at, body },
+  out,
+) => {
+  const definition = world.state.usableDefinition(at["definition"] ?? "");
+  await takeSnapshot(world, definition, wantedOf(body), out);
+};
+
+/** All of them, while nobody else changes anything. */
+export const multiSnapshot: Command<z.output<typeof multiSnapshotArguments>> = async (
+  world,
+  { body },
+  out,
+) => {
+  const all = body.snapshots.map((one) => {
+    const definition = world.state.usableDefinition(one.resource_name);
+    return { definition, wanted: wantedOf(one), from: replicasFor(world, definition, wantedOf(one)) };
+  });
+  for (const { definition, wanted } of all) await takeSnapshot(world, definition, wanted, out);
+};
+
+function wantedOf(body: z.output<typeof snapshotArguments>): Wanted {
+  return { name: body.name, nodes: body.nodes, props: { ...body.props, ...body.snapshot_definition_props } };
+}
+
+/** The replicas that a snapshot is taken of, or a refusal; offline ones are among them. */
+function replicasFor(world: World, definition: Definition, { name, nodes, props }: Wanted): Resource[] {
+  checkName("snapshot", name);
+  checkProperties(props);
+  const refs = { RscDfn: definition.name, Snapshot: name };
+  if (definition.snapshots.has(name))
+    throw refuse(
+      "snapshotExists",
+      `A snapshot definition with the name '${name}' already exists in resource definition '${definition.name}'.`,
+      { refs, details: `Resource: ${definition.name}, Snapshot: ${name}` },
+    );
+  if ((definition.props["DrbdOptions/SkipDisk"] ?? "").toLowerCase() === "true")
+    throw refuse("snapshotNotUpToDate", `'${definition.name}' has SkipDisk set.`, { refs });
+  const named = nodes.map((node) => world.state.resource(definition, node));
+  const from = nodes.length === 0 ? diskful(definition) : named.filter(({ kind }) => kind === "diskful");
+  if (from.length === 0)
+    throw refuse(
+      "snapshotsUnsupported",
+      `No diskful replica of '${definition.name}' to take a snapshot of.`,
+      { refs },
+    );
+  for (const { node, volumes } of from)
+    for (const { pool } of volumes.values())
+      if (pool && !supportsSnapshots(pool.kind, world.behaviour))
+        throw refuse("snapshotsUnsupported", `Storage driver '${pool.kind}' does not support snapshots.`, {
+          details: `Used for storage pool '${pool.name}' on '${node.name}'.`,
+          refs,
+        });
+  if (!from.some(({ node }) => node.online))
+    throw refuse("notConnected", `No active connection to a satellite with '${definition.name}'.`, { refs });
+  return from;
+}
+
+/** Makes a snapshot of all replicas whose nodes can be reached. */
+export async function takeSnapshot(
+  world: World,
+  definition: Definition,
+  wanted: Wanted,
+  out: Replies,
+): Promise<SnapshotDefinition> {
+  const from = replicasFor(world, definition, wanted);
+  const { name } = wanted;
+  const refs = { RscDfn: definition.name, Snapshot: name };
+  const made: SnapshotDefinition = {
+    name,
+    definition,
+    sequence: Math.max(0, ...definition.snapshots.values().map(({ sequence }) => sequence)) + 1,
+    flags: [...(wanted.flags ?? []), successful],
+    renamed: false,
+    props: { ...wanted.props },
+    definitionProps: { ...definition.props },
+    sizes: new Map([...definition.volumes.values()].map(({ number, size }) => [number, size])),
+    instances: new Names(),
+    uuid: world.uuid(),
+  };
+  const copies = new Map<number, number>();
+  for (const { node, volumes } of from) {
+    if (!node.online || node.flags.has("EVACUATE")) {
+      out.say(
+        "warnNotConnected",
+        `Snapshot '${name}' is not taken on '${node.name}': not connected.`,
+        {},
+        "node",
+      );
+      continue;
+    }
+    const taken = new Map<number, SnapshotVolume>();
+    for (const { number, pool, allocated, usable, data } of volumes.values())
+      if (pool)
+        taken.set(number, { pool, allocated, usable, data: await copyOf(world, data, usable, copies) });
+    made.instances.set(node.name, { node, created: world.now(), uuid: world.uuid(), volumes: taken });
+  }
+  definition.snapshots.set(name, made);
+  if (world.orders.take("snapshot-fails", { definition })) {
+    made.flags = [...(wanted.flags ?? []), failed];
+    throw refuse(
+      "unknownError",
+      `(${from[0]?.node.name}) Failed to take snapshot '${name}'`,
+      { refs },
+      "snapshot",
+    );
+  }
+  out.created("snapshot", `New snapshot '${name}' of resource '${definition.name}' registered.`, { refs });
+  for (const { node } of made.instances.values())
+    out.created("snapshot", `Took snapshot of '${definition.name}' on '${node.name}'`);
+  return made;
+}
+
+/** One copy for all replicas that share their data. */
+async function copyOf(
+  world: World,
+  data: number | undefined,
+  usable: number,
+  copies: Map<number, number>,
+): Promise<number | undefined> {
+  if (data === undefined) return undefined;
+  const known = copies.get(data);
+  if (known !== undefined) return known;
+  const copy = world.dataNumber();
+  await world.files?.create(copy, usable * 1024, data);
+  copies.set(data, copy);
+  return copy;
+}
+
+export const snapshotDelete: Command = async (world, { at, query }, out) => {
+  const definition = world.state.definitions.get(at["definition"] ?? "");
+  const snapshot = definition?.snapshots.get(at["snapshot"] ?? "");
+  if (!definition || !snapshot)
+    return out.say(
+      "warnNotFound",
+      `Snapshot '${at["snapshot"]}' of resource '${at["definition"]}' not found.`,
+    );
+  if (definition.rollingBack)
+    throw refuse("inUse", `Snapshot '${snapshot.name}' of '${definition.name}' is being restored.`);
+  const only = query.getAll("nodes");
+  for (const node of only) snapshot.instances.delete(node);
+  if (only.length === 0 || snapshot.instances.size === 0) {
+    if (!isNewest(snapshot) && !since(world.behaviour, "1.31.2")) definition.sequenceBroken = true;
+    definition.snapshots.delete(snapshot.name);
+  }
+  const refs = { RscDfn: definition.name, Snapshot: snapshot.name };
+  out.deleted("snapshot", `Snapshot '${snapshot.name}' of resource '${definition.name}' deleted.`, { refs });
+};
+
+export const snapshotModify: Command<PropertyChanges> = async ({ state }, { at, body }, out) => {
+  const snapshot = state.snapshot(state.definition(at["definition"] ?? ""), at["snapshot"] ?? "");
+  changeProperties(snapshot.props, body);
+  out.modified("snapshot", `Snapshot '${snapshot.name}' of '${snapshot.definition.name}' modified.`);
+};
+
+/** The first step of a restore: the volumes' sizes. */
+export const restoreVolumeDefinition: Command<z.output<typeof restoreArguments>> = async (
+  world,
+  ask,
+  out,
+) => {
+  const { snapshot, target } = restoreOf(world, ask.at, ask.body.to_resource);
+  for (const [number, size] of snapshot.sizes)
+    addVolumeDefinition(world, target, { number, size, props: {} }, out);
+};
+
+/** The second step: replicas with the snapshot's data, and its properties. */
+export const restoreResource: Command<z.output<typeof restoreArguments>> = async (world, ask, out) => {
+  const { snapshot, target } = restoreOf(world, ask.at, ask.body.to_resource);
+  const { nodes, stor_pool_rename } = ask.body;
+  await restoreInto(world, snapshot, target, { nodes, rename: stor_pool_rename }, out);
+  if (world.behaviour.restoreCopiesProperties) Object.assign(target.props, snapshot.definitionProps);
+};
+
+function restoreOf(
+  { state }: World,
+  at: Readonly<Record<string, string>>,
+  to: string,
+): { snapshot: SnapshotDefinition; target: Definition } {
+  const source = state.definition(at["definition"] ?? "");
+  const snapshot = state.snapshot(source, at["snapshot"] ?? "");
+  const target = state.usableDefinition(to);
+  if (target.resources.size > 0)
+    throw refuse("resourceExists", "Cannot restore to resource definition which already has resources", {
+      refs: { RscDfn: target.name },
+    });
+  refuseUnsuccessful(snapshot);
+  return { snapshot, target };
+}
+
+export function isNewest({ definition, sequence }: SnapshotDefinition): boolean {
+  return definition.snapshots.values().every((other) => other.sequence <= sequence);
+}
+
+export function refuseUnsuccessful({ name, flags, definition }: SnapshotDefinition): void {
+  if (!flags.includes(successful))
+    throw refuse("unknownError", `Unable to use failed snapshot '${name}' of '${definition.name}'`);
+}
+
+/** Makes replicas of a snapshot's data on its nodes, or on some of them. */
+export async function restoreInto(
+  world: World,
+  snapshot: SnapshotDefinition,
+  target: Definition,
+  { nodes = [], rename = {} }: { nodes?: readonly string[]; rename?: Readonly<Record<string, string>> },
+  out: Replies,
+): Promise<void> {
+  const chosen =
+    nodes.length === 0
+      ? snapshot.instances.values()
+      : nodes.map((name) => {
+          const instance = snapshot.instances.get(world.state.node(name).name);
+          if (instance) return instance;
+          throw refuse("noSnapshot", `Snapshot '${snapshot.name}' on node '${name}' not found.`, {
+            refs: { Node: name, Snapshot: snapshot.name },
+          });
+        });
+  for (const number of snapshot.sizes.keys())
+    if (!target.volumes.has(number))
+      throw refuse("noVolumeDefinition", `Volume definition '${number}' of '${target.name}' not found.`);
+  const placed = chosen.map((instance) => {
+    const pools = [...instance.volumes.values()].map(({ pool }) => pool);
+    const [first] = pools;
+    const pool = first && instance.node.pools.get(rename[first.name] ?? first.name);
+    if (!pool) throw refuse("noPool", `Storage pool on node '${instance.node.name}' not found.`);
+    refuseWithoutRoom(world, target, pool);
+    return { instance, pool };
+  });
+  for (const { instance, pool } of placed)
+    reportDeployed(world, await addDiskful(world, target, pool, instance.volumes), out);
+  manageTieBreaker(world, target, out);
+}

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+import type { Context } from "../../common/context.js";
+import { fail } from "../../common/errors.js";
+import type { VolumeRef } from "../contract.js";
+import type { Guest } from "../guest.js";
+import { means } from "./answer.js";
+import { isOn, keys, sameName } from "./names.js";
+import type { Session } from "./session.js";
+import type { Definition, Resource } from "./shapes.js";
+import { usersOf } from "./use.js";
+
+/** On connections: the permission is ours, for as long as a live migration lasts. */
+const mark = "Aux/pve-blockio/migration";
+
+/** Whether a volume may be used here while others have it open. */
+export type Access = "alone" | "beside" | "migration";
+
+/**
+ * Who may open a volume on this node.
+ *
+ * - Nobody has it open elsewhere: this node.
+ * - The guest is being migrated: this node as well, while that lasts.
+ * - No node has the guest's configuration: nobody can tell, and DRBD lets only one write.
+ *
+ * @throws `refused`, `busy`
+ */
+export async function accessOf(
+  session: Session,
+  { volname, vmid }: VolumeRef,
+  rows: readonly Resource[],
+): Promise<Access> {
+  const others = usersOf(rows).filter((node) => !sameName(node, session.node));
+  if (others.length === 0) return "alone";
+  const guest = vmid === 0 ? undefined : await session.cluster.guest(vmid);
+  if (guest === undefined) return "beside";
+  const at = others.join(", ");
+  if (isMigrating(guest)) {
+    if (session.section.liveMigration) return "migration";
+    throw fail(
+      "refused",
+      `'${volname}' is in use on node ${at}, and allowtwoprimaries is off: no live migration`,
+    );
+  }
+  if (guest.node !== session.host)
+    throw fail(
+      "refused",
+      `'${volname}' is in use on node ${at}, and its guest belongs to node '${guest.node}'; start it there`,
+    );
+  throw fail("busy", `'${volname}' is in use on node ${at}; stop what uses it there`);
+}
+
+function isMigrating({ lock, ha }: Guest): boolean {
+  return lock === "migrate" || ha?.state === "migrate";
+}
+
+/** Lets this node and those that have the volume open write at the same time. */
+export async function permit(
+  session: Session,
+  ctx: Context,
+  { name }: Definition,
+  rows: readonly Resource[],
+): Promise<void> {
+  for (const node of usersOf(rows)) {
+    if (sameName(node, session.node)) continue;
+    await session.client.resources.setConnection(ctx, name, [node, session.node], {
+      set: { [keys.twoPrimaries]: "yes", [keys.protocol]: "C", [mark]: "yes" },
+    });
+  }
+}
+
+/** Takes that back wherever it was given. While two nodes have the volume open, the migration is not over. */
+export async function forbid(
+  session: Session,
+  ctx: Context,
+  { name, layers }: Definition,
+  rows: readonly Resource[],
+): Promise<void> {
+  if (usersOf(rows).length > 1 || !layers.includes("DRBD")) return;
+  for (const { nodes, props } of await session.client.resources.connections(ctx, name)) {
+    if (props[mark] === undefined && !isOn(props[keys.twoPrimaries])) continue;
+    try {
+      await session.client.resources.setConnection(ctx, name, nodes, {
+        unset: [keys.twoPrimaries, keys.protocol, mark],
+      });
+    } catch (error) {
+      // Gone with one of its nodes.
+      if (!means(error, "absent")) throw error;
+    }
+  }
+}
