@@ -35,7 +35,7 @@ BUNDLE_TOOLS = tools/bundle.mjs tools/licences.mjs
 all: build
 
 setup:
-	@tools/setup.sh build run lint
+	@tools/setup.sh build run lint deb
 
 setup-build:
 	@tools/setup.sh build
@@ -109,7 +109,7 @@ install:
 	install -m 644 systemd/pve-blockio.socket systemd/pve-blockio.service $(UNITS)
 	install -m 644 config/lvm/*.conf $(SHARE)/lvm
 	install -m 644 config/multipath/*.conf $(SHARE)/multipath
-	install -m 644 README.md LICENSE dist/third-party-licences.txt $(DOC)
+	install -m 644 README.md LICENSE docs/*.md dist/third-party-licences.txt $(DOC)
 
 uninstall:
 	rm -rf $(LIB) $(DOC) $(SHARE)

@@ -21,7 +21,7 @@ NPM_PRIVATE=10.9.9    # Debian 12's npm only runs in Debian 12's Node
 
 RUN_PACKAGES="perl libjson-perl libjson-xs-perl mount util-linux e2fsprogs fuse2fs xfsprogs btrfs-progs acl attr procps"
 LINT_PACKAGES="libperl-critic-perl perltidy shellcheck"
-DEB_PACKAGES="debhelper dpkg-dev fakeroot lintian"
+DEB_PACKAGES="debhelper dpkg-dev fakeroot lintian mmdebstrap"
 LAB_PACKAGES="mmdebstrap kmod cpio xz-utils zstd e2fsprogs"
 LAB_USER_PACKAGES="fakeroot uidmap" # for images that are not made by root
 

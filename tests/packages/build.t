@@ -7,7 +7,7 @@ contents() { # PACKAGE: owner, mode and path of each file
     dpkg-deb -c "$(deb "$1")" | awk '{ print $2, $1, $6 }'
 }
 
-for package in pve-blockio pve-blockio-joviandss pve-blockio-storpool; do
+for package in pve-blockio pve-blockio-joviandss pve-blockio-storpool pve-blockio-linstor; do
     ok "$package is built" test -f "$(deb "$package")"
     is "$package has the version of package.json" "$(dpkg-deb -f "$(deb "$package")" Version)" \
         "$(sed -n 's/^  "version": "\(.*\)",$/\1/p' "$project/package.json")"

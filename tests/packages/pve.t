@@ -31,12 +31,11 @@ mapfile -t files <"$T/stand-ins"
 if compgen -G "$PACKAGES/pve-blockio-node_*.deb" >/dev/null; then
     files+=("$(deb pve-blockio-node)")
 fi
-for package in pve-blockio pve-blockio-joviandss pve-blockio-storpool; do files+=("$(deb $package)"); done
-[ ! -e "$PACKAGES/pve-blockio-linstor_$VERSION""_all.deb" ] || files+=("$(deb pve-blockio-linstor)")
+for package in pve-blockio pve-blockio-joviandss pve-blockio-storpool pve-blockio-linstor; do files+=("$(deb $package)"); done
 mkdir "$ROOT/debs"
 cp "${files[@]}" "$ROOT/debs/"
 # The root directory has what Proxmox VE's code needs, not what a node has: names of packages are not the question here.
-must 'the packages are installed' chroot "$ROOT" dpkg --force-depends -i $(cd "$ROOT" && printf '/%s ' debs/*.deb)
+must 'the packages are installed' chroot "$ROOT" sh -c 'dpkg --force-depends -i /debs/*.deb'
 [ -x "$ROOT/usr/lib/pve-blockio/node" ] || chroot "$ROOT" sh -c 'command -v node' >>"$LOG" ||
     cp "$(readlink -f "$(command -v node)")" "$ROOT/usr/lib/pve-blockio/node"
 

@@ -25,6 +25,5 @@ cd "$root"
 pivot_root . mnt
 umount -l /mnt
 mount --make-rshared /
-hostname node1
 exec env -i container=pve-blockio-test PATH=/usr/sbin:/usr/bin:/sbin:/bin \
-    /lib/systemd/systemd --unit=multi-user.target --log-target=console --show-status=no
+    /lib/systemd/systemd --unit=multi-user.target --show-status=no

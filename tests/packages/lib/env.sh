@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034 # for the test files
 # SPDX-License-Identifier: AGPL-3.0-or-later
 # What every test file starts with: a scratch directory and mounts of its own, which end with it.
 

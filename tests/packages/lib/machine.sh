@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154 # of env.sh
 # SPDX-License-Identifier: AGPL-3.0-or-later
 # A tree whose systemd runs as the first process of namespaces of its own, with the kernel of this machine.
 
@@ -24,7 +24,7 @@ machine_start() { # boots $ROOT; /srv/test in it is this project's tests/package
 machine_up() { [[ $(inside systemctl is-system-running) =~ ^(running|degraded)$ ]]; }
 
 inside() { # COMMAND...
-    timeout -k 5 "${LIMIT:-120}" nsenter -t "$MACHINE" --mount --pid --uts --ipc --cgroup --wd=/ -- \
+    timeout -k 5 "${LIMIT:-120}" nsenter -t "$MACHINE" --mount --pid --uts --ipc --cgroup -- \
         env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive "$@"
 }
 

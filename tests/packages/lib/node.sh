@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 # The life of the packages on a node; $release says which Debian.
 
-OURS=(pve-blockio pve-blockio-joviandss pve-blockio-storpool)
+OURS=(pve-blockio pve-blockio-joviandss pve-blockio-storpool pve-blockio-linstor)
 [ "$release" != bookworm ] || OURS=(pve-blockio-node "${OURS[@]}")
 FAST=/srv/fast
 SOCKET=/run/pve-blockio/bridge.sock
@@ -17,7 +17,8 @@ plugin() { # PERL [ARGUMENT...]: with the installed class of the storage, as PVE
         perl -I/srv/test/perl/t/lib /srv/test/lab/lib/plugin.pl "$@"
 }
 sum() { inside sha256sum "$1" | cut -d' ' -f 1; }
-install() { inside dpkg --force-confnew -i "$@"; } # FILE...
+install() { inside dpkg -i "$@"; } # FILE...
+install_all() { inside sh -c "dpkg -i $1/*.deb"; } # DIRECTORY
 new_pid() { [ "$(service MainPID)" != "$1" ] && answers; } # PID
 installed_state() { inside dpkg-query -W -f '${Package} ${db:Status-Abbrev}\n' "${OURS[@]}" 2>&1 | awk '{ print $2 }' | sort -u; }
 journal_complaints() { # what systemd says of the units, and defects that the service logged
@@ -28,6 +29,7 @@ put() { for f; do cp "$f" "$ROOT/root/" || return; done; }
 base=$(tree_base "$release" 2>>"$LOG") || skip_all "no tree of Debian's $release: $(tail -n 3 "$LOG" | paste -sd' ')"
 tree_over "$base" || { fail "a tree of Debian's $release"; finish; exit 1; }
 mkdir -p "$ROOT$FAST" "$ROOT/etc/pve"
+echo node1 >"$ROOT/etc/hostname"
 printf 'blockio: fast\n\tpath %s\n\njoviandss: far\n\tpool_name Pool-0\n' $FAST >"$ROOT/etc/pve/storage.cfg"
 cp "$ROOT/etc/pve/storage.cfg" "$T/storage.cfg"
 fast_is_xfs=
@@ -48,7 +50,7 @@ mkdir "$ROOT/root/old" "$ROOT/root/new"
 for package in "${OURS[@]}"; do
     cp "$(previous "$package")" "$ROOT/root/old/" && cp "$(deb "$package")" "$ROOT/root/new/"
 done
-must 'the previous build installs' install $(cd "$ROOT" && printf '/%s ' root/old/*.deb)
+must 'the previous build installs' install_all /root/old
 is 'without a complaint' "$(grep -iE 'warning|error|fail|cannot' <<<"$OUT")" ''
 is 'all are configured' "$(installed_state)" ii
 is 'the daemons and the HA manager are told to reload' "$(inside sort -u /var/tmp/triggered | paste -sd,)" \
@@ -113,7 +115,7 @@ until_true 20 inside test -s /root/exported
 until_true 20 inside test -s /root/asked
 socket_node=$(inside stat -c %i $SOCKET)
 inside sh -c ': >/var/tmp/triggered'
-ok 'the upgrade' install $(cd "$ROOT" && printf '/%s ' root/new/*.deb)
+ok 'the upgrade' install_all /root/new
 is 'without a complaint' "$(grep -iE 'warning|error|fail|cannot' <<<"$OUT")" ''
 ok 'in the middle of an export' kill -0 $export_job
 ok 'and of an import' kill -0 $import_job
@@ -162,11 +164,12 @@ ok 'and has it' bash -c 'grep -q "r|/dev/drbd" <<<"$0"' "$(inside lvmconfig devi
 inside cp -p /root/lvmlocal.conf /etc/lvm/lvmlocal.conf
 
 # --- beside the vendor's
-put "$(stand_in open-e-joviandss-proxmox-plugin 0.10.13)" "$(stand_in pve-storpool 0.5)"
+put "$(stand_in open-e-joviandss-proxmox-plugin 0.10.13)" "$(stand_in pve-storpool 0.5)" "$(stand_in linstor-proxmox 8.1)"
 fails 'the vendor plugin of JovianDSS does not go beside it' 'conflict' install /root/open-e-joviandss-proxmox-plugin.deb
 fails "nor that of StorPool" 'conflict' install /root/pve-storpool.deb
+fails 'nor that of LINSTOR' 'conflict' install /root/linstor-proxmox.deb
 is 'and all is as before' "$(installed_state)" ii
-ok 'it can take the place of it' inside dpkg --auto-deconfigure --force-remove-reinstreq -r pve-blockio-storpool
+ok 'it can take the place of it' inside dpkg -r pve-blockio-storpool
 ok 'once it is removed' install /root/pve-storpool.deb
 inside dpkg -P pve-storpool pve-blockio-storpool >>"$LOG" 2>&1
 

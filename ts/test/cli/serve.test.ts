@@ -108,7 +108,16 @@ function told(t: ExecutionContext, dir: string): { child: ChildProcess; lines: s
     }
     say "PID=$pid";
     print $_ while defined($s->recv($_, 4096));`;
-  const args = ["-e", manager, join(dir, "notify"), process.execPath, program, "serve", "--socket", join(dir, "s")];
+  const args = [
+    "-e",
+    manager,
+    join(dir, "notify"),
+    process.execPath,
+    program,
+    "serve",
+    "--socket",
+    join(dir, "s"),
+  ];
   const child = started(t, spawn("/usr/bin/perl", args, { stdio: ["ignore", "pipe", "ignore"] }));
   const lines: string[] = [];
   child.stdout?.on("data", (text: Buffer) => lines.push(...text.toString().trimEnd().split("\n")));
