@@ -97,12 +97,14 @@ else
 fi
 
 # --- upgrade while streams run
-inside sh -c "exec pve-blockio export fast:100/vm-100-disk-0.raw --rate 6M >/root/exported 2>/root/export.log" &
+printf '\0\0\0\4\0\0\0\0' >"$ROOT/root/exported.size"
+until_upgraded='until [ -e /root/upgraded ]; do sleep 0.1; done'
+inside bash -o pipefail -c "pve-blockio export fast:100/vm-100-disk-0.raw 2>/root/export.log |
+    { head -c 16M; $until_upgraded; cat; } >/root/exported" &
 export_job=$!
-inside sh -c "{ head -c 8 /root/exported.size; head -c 16M $image; sleep 6; tail -c 48M $image; } |
+inside bash -o pipefail -c "{ head -c 8 /root/exported.size; head -c 16M $image; $until_upgraded; tail -c 48M $image; } |
     pve-blockio import fast:102/vm-102-disk-0.raw >/root/import.log 2>&1" &
 import_job=$!
-printf '\0\0\0\4\0\0\0\0' >"$ROOT/root/exported.size"
 # Somebody asks all the time.
 inside sh -c 'while [ ! -e /root/stop ]; do
         perl -I/usr/share/perl5 -I/srv/test/perl/t/lib -MPVE::Storage::Custom::Blockio::Client -e "
@@ -122,11 +124,14 @@ ok 'and of an import' kill -0 $import_job
 ok 'the new service answers' until_true 20 answers_version "$VERSION"
 ok 'it is another process' new_pid "$pid"
 is 'its socket was open all the time' "$(inside stat -c %i $SOCKET)" "$socket_node"
+inside touch /root/upgraded
 is 'the daemons reload' "$(inside sort -u /var/tmp/triggered | paste -sd,)" \
     'pve-ha-manager: pve-api-updates,pve-manager: /usr/share/perl5/PVE pve-api-updates'
-ok 'the export ends well' wait $export_job
+wait $export_job
+is 'the export ends well' "$? $(inside grep -v 'bytes' /root/export.log)" '0 '
 is 'with every byte' "$(inside tail -c +9 /root/exported | sha256sum | cut -d' ' -f 1)" "$content"
-ok 'the import ends well' wait $import_job
+wait $import_job
+is 'the import ends well' "$? $(inside grep -v 'bytes' /root/import.log)" '0 fast:102/vm-102-disk-0.raw'
 is 'with every byte too' "$(sum $FAST/images/102/vm-102-disk-0.raw)" "$content"
 inside touch /root/stop
 wait $asking
@@ -155,7 +160,7 @@ is 'systemd and the service have nothing else to complain of' \
 ok 'the multipath configuration is enabled by one link' inside sh -c 'mkdir -p /etc/multipath/conf.d &&
     ln -s /usr/share/pve-blockio/multipath/joviandss.conf /etc/multipath/conf.d/pve-blockio-joviandss.conf'
 inside multipath -t >"$T/multipath" 2>&1
-is 'multipathd understands it' "$(grep -iE 'joviandss|invalid|error|unknown|ignor' "$T/multipath")" ''
+is 'multipathd understands it' "$(grep -iE 'joviandss|invalid|error|unknown' "$T/multipath")" ''
 ok 'and has it' bash -c 'grep -A 20 "vendor \"^SCST_\"" "$0" | grep -q "no_path_retry 24"' "$T/multipath"
 inside cp -p /etc/lvm/lvmlocal.conf /root/lvmlocal.conf
 ok 'the LVM filter is enabled by one command' inside sh -c 'cat /usr/share/pve-blockio/lvm/guest-volumes.conf >>/etc/lvm/lvmlocal.conf'
@@ -174,7 +179,7 @@ ok 'once it is removed' install /root/pve-storpool.deb
 inside dpkg -P pve-storpool pve-blockio-storpool >>"$LOG" 2>&1
 
 # --- remove
-ok 'removal of an array type' inside dpkg -r pve-blockio-joviandss
+ok 'removal of array types' inside dpkg -r pve-blockio-joviandss pve-blockio-linstor
 ok 'names the storages that need it' bash -c 'grep -q "storages of type .joviandss. in /etc/pve/storage.cfg: far" <<<"$0"' "$OUT"
 ok 'the rest is not disturbed' answers
 inside sh -c 'mkdir -p /run/pve-blockio/dev/far /var/log/joviandss && ln -s /dev/null /run/pve-blockio/dev/far/vm-1-disk-0 &&
