@@ -155,7 +155,7 @@ my %features = (
         'template:current copy:base copy:current copy:snap sparseinit:base sparseinit:current rename:current'
         . ($can{CAN_RAW_SNAP} ? ' snapshot:current clone:base clone:snap' : ''),
 );
-$features{$_} = $features{blockio} for qw(joviandss storpool);
+$features{$_} = $features{blockio} for qw(drbd joviandss storpool);
 my %wanted = map { $_ => 1 } split(/ /, $features{ $can{SUBJECT} });
 my %volname =
     (current => $volid, snap => $volid, base => $volid =~ s!\bvm-100-disk-0!base-100-disk-0!r);

@@ -8,7 +8,7 @@ one_node
 tar -C "$here" -c api-volumes.pl api-snapshots.pl -C "$here/lib" Api.pm |
     on1 sh -c 'mkdir -p /root/pve-test && tar -x --no-same-owner -C /root/pve-test'
 settings=()
-for v in SUBJECT FMT OURS CAN_VM_SNAP CAN_RAW_SNAP CAN_LINKED CAN_CHAIN CAN_NAMES CAN_FILES CAN_ROLLBACK_ANY; do settings+=("$v=${!v}"); done
+for v in SUBJECT FMT OURS CAN_VM_SNAP CAN_RAW_SNAP CAN_LINKED CAN_CHAIN CAN_NAMES CAN_FILES CAN_ROLLBACK_ANY BARE; do settings+=("$v=${!v}"); done
 
 for script in api-volumes api-snapshots; do
     for mode in '' ' -T'; do

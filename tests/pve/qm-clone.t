@@ -17,7 +17,7 @@ ok 'full clone, stopped' on1 qm clone 100 101 --full 1
 clone=$(vm_disk 101 scsi0)
 like 'on the subject' "$(plain "$clone")" '^sub:101/'
 ok 'same content' same "$clone" "$STORE/data"
-is 'EFI disk has its size' "$(size_of "$(vm_disk 101 efidisk0)")" 540672
+is 'EFI disk has its size' "$(size_of "$(vm_disk 101 efidisk0)")" "$(rounded 540672)"
 write_mark "$clone" 0x55 >>"$LOG"
 ok 'writing to the clone leaves the source alone' same "$disk" "$STORE/data"
 ok 'the clone starts' on1 qm start 101
@@ -72,9 +72,9 @@ if [ -n "$CAN_VM_SNAP" ]; then
         ok 'rollback of the source leaves it alone' on1 qm rollback 110 s1
         is 'the source is back' "$(tracks "$running")" "$before"
         isnt 'it was elsewhere' "$now" "$before"
-        if [ "$SUBJECT" = joviandss ]; then
+        if [ -n "$CAN_CHAIN" ]; then
             # not asked of PVE, which would leave the guest locked
-            fails 'the snapshot is kept by its clone, which is named' 'used by vm-114-disk-0' \
+            fails 'the snapshot is kept by its clone, which is named' '(used by )?vm-114-disk-0( depends on it)?' \
                 on1 perl -e 'use PVE::Storage; PVE::Storage::volume_snapshot_delete(PVE::Storage::config(), $ARGV[0], "s1")' "$running"
             is 'the clone is untouched' "$(tracks "$linked" | cut -d' ' -f1)" 2
             ok 'destroy the clone' on1 qm destroy 114

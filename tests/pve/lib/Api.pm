@@ -30,14 +30,14 @@ sub asked { # how to ask for a volume, see volume.sh
     my ($volid) = @_;
     return $volid if $can{CAN_NAMES};
     my $asked = $volid =~ s!:\d+/!:!r;
-    return $can{SUBJECT} eq 'joviandss' ? $asked =~ s/\.raw\z//r : $asked;
+    return $can{BARE} ? $asked =~ s/\.raw\z//r : $asked;
 }
 
 sub plain { # a volume ID without what the subject put into it, see volume.sh
     my ($volid) = @_;
     return $volid if $can{CAN_NAMES};
     my $plain = $volid =~ s/-sp-\w+\.\w+\.\w+(?=\.raw\z)//r =~ s!:((?:vm|base)-(\d+)-)!:$2/$1!r;
-    return $can{SUBJECT} eq 'joviandss' && $plain !~ /\.\w+\z/ ? "$plain.raw" : $plain;
+    return $can{BARE} && $plain !~ /\.\w+\z/ ? "$plain.raw" : $plain;
 }
 
 sub dies {

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: AGPL-3.0-or-later
-# The storage type under test. SUBJECT is `blockio`, `joviandss` or `storpool` (on their simulators, see the files of these
-# names), or a stock type that proves the tests themselves: `dir` (with qcow2) and `btrfs`. CAN_* say what the subject
+# The storage type under test. SUBJECT is `blockio`; `drbd`, `joviandss` or `storpool` (on their simulators, see the files of
+# these names); or a stock type that proves the tests themselves: `dir` (with qcow2) and `btrfs`. CAN_* say what the subject
 # promises; a test that needs more is skipped with the reason.
 
 SUBJECT=${SUBJECT:-blockio}
@@ -20,6 +20,8 @@ CAN_SUBVOL_SNAP= # sub-volumes too, by this project's own way
 FMT=raw
 UNIT=1 # sizes are rounded up to a multiple of so many bytes
 CT_SIZE=0 # of a container's second volume: a sub-volume where there are any
+BARE=     # names of volumes have no suffix
+rounded() { echo $((($1 + UNIT - 1) / UNIT * UNIT)); } # BYTES: as the subject keeps them
 case $SUBJECT in
 dir) FS=${SUBJECT_FS:-host} FMT=qcow2 CAN_CHAIN=1 ;;
 btrfs) FS=${SUBJECT_FS:-btrfs} CAN_RAW_SNAP=1 CAN_CT_LINKED=1 ;;
@@ -31,11 +33,19 @@ blockio)
     *) CAN_VM_SNAP='' CAN_LINKED='' ;;
     esac
     ;;
+drbd)
+    OURS=1 SIM=1
+    FS=${SUBJECT_FS:-xfs} # below the simulator
+    CAN_RAW_SNAP=1 CAN_CHAIN=1 CAN_CT_LINKED=1 CAN_SNAP_EXPORT=1 CAN_SUBVOL= CAN_NAMES= CAN_FILES=
+    BARE=1 CT_SIZE=0.125 PLACE=()
+    SUB_CONTENT=images,rootdir
+    . "$here/lib/drbd.sh"
+    ;;
 joviandss)
     OURS=1 SIM=1
     FS=${SUBJECT_FS:-xfs} # below the simulator
     CAN_ROLLBACK_ANY= CAN_RAW_SNAP=1 CAN_CHAIN=1 CAN_CT_LINKED=1 CAN_SNAP_EXPORT=1 CAN_SUBVOL= CAN_NAMES= CAN_FILES=
-    UNIT=16384 CT_SIZE=0.125 PLACE=()
+    UNIT=16384 BARE=1 CT_SIZE=0.125 PLACE=()
     SUB_CONTENT=images,rootdir
     . "$here/lib/joviandss.sh"
     ;;
@@ -52,9 +62,7 @@ esac
 [ -z "$SIM" ] || . "$here/lib/sim.sh"
 
 # what a defect of ours looks like on stderr
-NOISE='Use of uninitialized|Insecure dependency|Deep recursion|([Bb]lockio|Joviandss|Storpool)[A-Za-z/]*\.pm line|Custom/.*\.pm line'
-
-rounded() { echo $((($1 + UNIT - 1) / UNIT * UNIT)); } # BYTES: as the subject keeps them
+NOISE='Use of uninitialized|Insecure dependency|Deep recursion|([Bb]lockio|Joviandss|Linstor|Storpool)[A-Za-z/]*\.pm line|Custom/.*\.pm line'
 
 make_store() { # the file system below $STORE/sub
     case $FS in

@@ -1,19 +1,14 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { createServer as createHttpsServer } from "node:https";
-import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import type { Identity } from "../common/certificate.js";
+import { Listener, type ListenerState } from "../common/listener.js";
 
-/**
- * `open`: answers. `standby`: answers, but its node does not own the pool. `refusing`: nobody listens. `mute`: accepts
- * connections and never says a word.
- */
-export type DoorState = "open" | "standby" | "refusing" | "mute";
+/** Besides what a listener can be, `standby`: answers, but its node does not own the pool. */
+export type DoorState = ListenerState | "standby";
 
 interface Door {
   state: DoorState;
-  server: Server | undefined;
-  readonly sockets: Set<Socket>;
+  listener: Listener;
 }
 
 type Serve = (address: string, request: IncomingMessage, response: ServerResponse) => void;
@@ -30,7 +25,7 @@ export class Doors {
     this.#identity = identity;
     this.#serve = serve;
     for (const address of addresses)
-      this.#doors.set(address, { state: "refusing", server: undefined, sockets: new Set() });
+      this.#doors.set(address, { state: "refusing", listener: this.#listener(address) });
   }
 
   get port(): number {
@@ -50,7 +45,11 @@ export class Doors {
     const wanted = this.#port;
     for (let tries = 5; ; tries--) {
       try {
-        for (const address of this.addresses) await this.set(address, "open");
+        for (const [address, door] of this.#doors) {
+          door.listener = this.#listener(address);
+          await this.set(address, "open");
+          this.#port = door.listener.port;
+        }
         return;
       } catch (error) {
         await this.close();
@@ -63,48 +62,21 @@ export class Doors {
   /** Changes what is behind an address. Connections are reset, unless it goes on answering. */
   async set(address: string, state: DoorState): Promise<void> {
     const door = this.#door(address);
-    const answers = (one: DoorState) => one === "open" || one === "standby";
-    const goesOn = answers(state) && answers(door.state);
     door.state = state;
-    if (goesOn) return;
-    await this.#shut(door);
-    if (state === "refusing") return;
-    const server = answers(state)
-      ? createHttpsServer(this.#identity, (request, response) => this.#serve(address, request, response))
-      : createServer();
-    // A client that does not trust the certificate is no reason to end.
-    server.on("tlsClientError", () => {});
-    server.on("connection", (socket: Socket) => {
-      door.sockets.add(socket);
-      socket.on("error", () => {});
-      socket.once("close", () => door.sockets.delete(socket));
-    });
-    door.server = server;
-    await new Promise<void>((resolve, reject) => {
-      server.once("error", reject);
-      server.listen(this.#port, address, resolve);
-    }).catch((error) => {
+    await door.listener.set(state === "standby" ? "open" : state).catch((error) => {
       door.state = "refusing";
-      door.server = undefined;
       throw error;
     });
-    this.#port = (server.address() as AddressInfo).port;
   }
 
   async close(): Promise<void> {
-    for (const door of this.#doors.values()) {
-      door.state = "refusing";
-      await this.#shut(door);
-    }
+    for (const address of this.addresses) await this.set(address, "refusing");
   }
 
-  async #shut(door: Door): Promise<void> {
-    const { server } = door;
-    door.server = undefined;
-    if (!server) return;
-    const closed = new Promise((resolve) => server.close(resolve));
-    for (const socket of door.sockets) socket.resetAndDestroy();
-    await closed;
+  #listener(address: string): Listener {
+    return new Listener(address, this.#port, this.#identity, (request, response) =>
+      this.#serve(address, request, response),
+    );
   }
 
   #door(address: string): Door {

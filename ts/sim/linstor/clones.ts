@@ -8,7 +8,7 @@ import { addDiskful } from "./deploy.js";
 import { isFile } from "./pools.js";
 import { changeProperties, isEmptyChange } from "./properties.js";
 import { Replies, refuse, shownEntries } from "./replies.js";
-import { refuseWithoutRoom } from "./resources.js";
+import { refuseWithoutRoom } from "./room.js";
 import { type Clone, type Definition, diskful, type SnapshotVolume } from "./state.js";
 import { manageTieBreaker } from "./tiebreaker.js";
 import type { Command, Query, World } from "./world.js";

@@ -4,12 +4,14 @@ import { DataFiles } from "../common/files.js";
 import { DeviceLinks } from "../common/links.js";
 import { Mutex } from "../common/mutex.js";
 import { randomFrom } from "../common/random.js";
+import { Timers } from "../common/timers.js";
 import { argumentsOf } from "./arguments.js";
 import { type Behaviour, behaviourSchema } from "./behaviour.js";
 import { finishDeletion } from "./definitions.js";
 import { dropResource } from "./deploy.js";
 import { Devices, linkDir } from "./devices.js";
 import type { Faults } from "./faults.js";
+import { addForeign } from "./foreign.js";
 import { addGroup } from "./groups.js";
 import { Names } from "./names.js";
 import type { SimulatorOptions } from "./options.js";
@@ -39,7 +41,7 @@ export class LinstorCluster implements World {
   readonly orders: World["orders"];
   readonly #commands = new Mutex();
   readonly #random: () => number;
-  readonly #timers = new Set<NodeJS.Timeout>();
+  readonly #timers = new Timers();
   readonly #held = new Set<number>();
   #known = new Set<number>();
   #data = 0;
@@ -121,12 +123,22 @@ export class LinstorCluster implements World {
 
   later(ms: number, body: () => Promise<void>): void {
     if (this.#closed) return;
-    const timer = setTimeout(() => {
-      this.#timers.delete(timer);
-      if (this.#closed) return;
-      this.change(body).catch((error) => this.devices.failures.push(`in the background: ${String(error)}`));
-    }, ms);
-    this.#timers.add(timer);
+    this.#timers.after(ms, () =>
+      this.change(async () => {
+        if (!this.#closed) await body();
+      }).catch((error) => {
+        this.devices.failures.push(`in the background: ${String(error)}`);
+      }),
+    );
+  }
+
+  pause(ms: number): Promise<void> {
+    return new Promise((resolve) => this.#timers.after(ms, async () => resolve()));
+  }
+
+  /** Ends what takes time: clones, rollbacks, synchronization. */
+  hurry(): Promise<void> {
+    return this.#timers.hurry();
   }
 
   async settle(): Promise<void> {
@@ -197,8 +209,8 @@ export class LinstorCluster implements World {
 
   /** Ends everything: waits, devices, files. */
   async close(): Promise<void> {
-    for (const timer of this.#timers) clearTimeout(timer);
     this.#closed = true;
+    this.#timers.clear();
     try {
       await this.#commands.run(() => this.devices.close());
     } finally {
@@ -239,6 +251,8 @@ export class LinstorCluster implements World {
       uuid,
     });
     for (const option of options.groups ?? ["rg1"]) this.#addGroup(option);
+    const { foreign } = options;
+    if (foreign !== undefined) await this.change(() => addForeign(this, state.group(foreign)));
   }
 
   #addPool(option: NonNullable<SimulatorOptions["pools"]>[number]): void {

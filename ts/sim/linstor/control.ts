@@ -35,6 +35,8 @@ export function control(
     switch (what) {
       case "GET idle":
         return Promise.resolve(simulator.idle());
+      case "POST hurry":
+        return simulator.hurry().then(() => ({ ok: true }));
       case "POST nodes":
         return changeNode(simulator, argument, nodeBody.parse(body));
       case "POST controllers": {

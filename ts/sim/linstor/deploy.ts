@@ -123,8 +123,17 @@ function disklessVolume(world: World, number: number): Volume {
   };
 }
 
-/** Replicas of one DRBD definition have one size and one data. */
-export function followData({ definition, volumes }: Resource): void {
+/** Replicas of one DRBD definition have one size and one data; an NVMe initiator has those of its target. */
+export function followData({ definition, volumes, kind }: Resource): void {
+  if (kind === "nvme-initiator") {
+    const [target] = diskful(definition);
+    for (const volume of volumes.values()) {
+      const { data, usable = 0 } = target?.volumes.get(volume.number) ?? {};
+      volume.data = data;
+      volume.usable = usable;
+    }
+    return;
+  }
   if (!hasDrbd(definition)) return;
   for (const volume of volumes.values()) {
     const { data, usable } = definition.volumes.get(volume.number) ?? {};

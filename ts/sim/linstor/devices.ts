@@ -75,10 +75,11 @@ export class Devices {
 
   /** How the devices of a resource are open, or said to be. */
   openness(resource: Resource): Openness {
-    let most = resource.said;
-    for (const { loop, definition, node } of this.#slots.values()) {
-      if (definition !== resource.definition || node !== resource.node || loop === undefined) continue;
-      const found = this.#scan().get(loop) ?? "closed";
+    const { node, definition, volumes, said } = resource;
+    let most = said;
+    for (const number of volumes.keys()) {
+      const loop = this.#slots.get(key(node.name, definition, number))?.loop;
+      const found = loop === undefined ? "closed" : (this.#scan().get(loop) ?? "closed");
       if (rank[found] > rank[most]) most = found;
     }
     return most;

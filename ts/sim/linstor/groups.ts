@@ -6,13 +6,13 @@ import type {
   spawnArguments,
   volumeGroupArguments,
 } from "./arguments.js";
+import { autoplace } from "./autoplace.js";
 import { createDefinition } from "./definitions.js";
 import { layersOf } from "./layers.js";
 import { checkName } from "./names.js";
 import { mergeFilters } from "./placement.js";
 import { changeProperties, checkProperties } from "./properties.js";
 import { refuse } from "./replies.js";
-import { autoplace } from "./resources.js";
 import type { Group, State } from "./state.js";
 import type { Command } from "./world.js";
 

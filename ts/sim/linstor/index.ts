@@ -7,7 +7,7 @@ export type { Device } from "./devices.js";
 export type { FaultKind, FaultOrder, FaultPlan } from "./faults.js";
 export { faultPlanSchema } from "./faults.js";
 export type { Expected } from "./invariants.js";
-export type { GroupOption, NodeOption, PoolOption, SimulatorOptions } from "./options.js";
+export type { GroupOption, NodeOption, PoolOption, SimulatorOptions, WatchedExchange } from "./options.js";
 export { LinstorSimulator } from "./simulator.js";
 export type { Definition, Resource, SnapshotDefinition } from "./state.js";
 export { layerKinds, poolKinds } from "./state.js";

@@ -9,7 +9,7 @@ const marked = new RegExp(`"${JSON.stringify(mark).slice(1, -1).replaceAll("\\",
  * JSON as the service writes it: 64-bit numbers with all of their digits, and members without content (null, empty
  * strings, lists and maps) left out.
  */
-export function exactJson(value: unknown): string {
+function exactJson(value: unknown): string {
   const text = JSON.stringify(sparse(value), (_key, part: unknown) =>
     typeof part === "bigint" ? `${mark}${part}` : part,
   );

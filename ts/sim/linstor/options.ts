@@ -38,6 +38,17 @@ export interface GroupOption {
   readonly props?: Properties;
 }
 
+/** A request and its answer. */
+export interface WatchedExchange {
+  readonly verb: string;
+  /** With the query, without host. */
+  readonly url: string;
+  /** Undefined for none. */
+  readonly body: unknown;
+  readonly status: number;
+  readonly text: string;
+}
+
 /** How a simulator starts. Everything has a default. */
 export interface SimulatorOptions {
   /** Addresses of the controllers, of which the first is active; `127.0.0.1` when absent. */
@@ -62,10 +73,14 @@ export interface SimulatorOptions {
   readonly data?: string;
   /** Directory of the nodes' devices; needs `data` and root. */
   readonly devices?: string;
+  /** Adds volumes that are not the driver's beside those of this group; see `addForeign`. */
+  readonly foreign?: string;
   readonly behaviour?: BehaviourChange;
   readonly faults?: FaultPlan;
   /** Of the faults' random numbers; 1 when absent. */
   readonly seed?: number;
+  /** Is told of every exchange, to check it against a description of the API for example. */
+  readonly watch?: (exchange: WatchedExchange) => void;
   /** Answers requests below `/sim/`. */
   readonly control?: boolean;
   /** Milliseconds since 1970; the real time when absent. */

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-import { setTimeout as sleep } from "node:timers/promises";
 import type * as z from "zod";
 import type { rollbackArguments } from "./arguments.js";
 import { since } from "./behaviour.js";
 import { special } from "./codes.js";
 import { addDiskful, addDiskless, dropResource, followData } from "./deploy.js";
-import { isZfs, usableOf } from "./pools.js";
+import { allocatedFor, isZfs, usableOf } from "./pools.js";
 import { type Replies, refuse } from "./replies.js";
-import { isNewest, refuseUnsuccessful, restoreInto, takeSnapshot } from "./snapshots.js";
+import { restoreInto } from "./restore.js";
+import { isNewest, refuseUnsuccessful, takeSnapshot } from "./snapshots.js";
 import {
   type Definition,
   diskful,
@@ -39,7 +39,7 @@ export const snapshotRollback: Command<Body> = async (world, ask, out) => {
   if (!begun) return;
   const { snapshot, safety, replicas } = begun;
   const { definition } = snapshot;
-  await sleep(world.behaviour.rollbackMs);
+  await world.pause(world.behaviour.rollbackMs);
   await world.change(async () => {
     const fails = world.orders.take("rollback-fails", { definition });
     try {
@@ -148,12 +148,14 @@ async function rollBackInPlace(
       const from = instance?.volumes.get(own.number);
       const shared = definition.volumes.get(own.number);
       if (!from || !shared) continue;
-      own.allocated = from.allocated;
+      // Where the size stays, the room does too.
+      const { kind } = from.pool;
+      own.allocated = Math.max(from.allocated, allocatedFor(definition, shared.size, kind, world.behaviour));
       if (!hasDrbd(definition)) {
-        own.usable = from.usable;
+        own.usable = own.allocated;
         own.data = await copied(world, own.usable, from.data);
       } else if (node === diskful(definition)[0]?.node) {
-        shared.usable = usableOf(definition, shared.size, from.allocated);
+        shared.usable = usableOf(definition, shared.size, own.allocated);
         shared.data = await copied(world, shared.usable, from.data);
       }
     }

@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import type * as z from "zod";
 import * as bodies from "./arguments.js";
+import { resourceAutoplace } from "./autoplace.js";
+import { makeAvailable } from "./available.js";
 import * as clones from "./clones.js";
 import type { ObjectKind, Operation } from "./codes.js";
 import * as connections from "./connections.js";
 import * as definitions from "./definitions.js";
 import * as groups from "./groups.js";
 import * as resources from "./resources.js";
+import { restoreResource, restoreVolumeDefinition } from "./restore.js";
 import * as rollback from "./rollback.js";
 import * as sizes from "./sizes.js";
 import * as snapshots from "./snapshots.js";
+import { toggleDisk, toggleDiskful, toggleDiskless } from "./toggle.js";
 import * as views from "./views.js";
 import * as volumes from "./volume-definitions.js";
 import type { Command, Query } from "./world.js";
@@ -222,42 +226,36 @@ export const routes: readonly Route[] = [
   command(
     "POST",
     `${resource}/make-available`,
-    { makeAvailable: resources.makeAvailable },
+    { makeAvailable },
     [200, "create", "resource"],
     bodies.makeAvailableArguments,
   ),
-  command(
-    "PUT",
-    `${resource}/toggle-disk`,
-    { toggleDisk: resources.toggleDisk },
-    modifyResource,
-    bodies.toggleDiskArguments,
-  ),
+  command("PUT", `${resource}/toggle-disk`, { toggleDisk }, modifyResource, bodies.toggleDiskArguments),
   command(
     "PUT",
     `${resource}/toggle-disk/diskful`,
-    { toggleDiskful: resources.toggleDiskful },
+    { toggleDiskful },
     modifyResource,
     bodies.oldToggleArguments,
   ),
   command(
     "PUT",
     `${resource}/toggle-disk/diskful/:pool`,
-    { toggleDiskful: resources.toggleDiskful },
+    { toggleDiskful },
     modifyResource,
     bodies.oldToggleArguments,
   ),
   command(
     "PUT",
     `${resource}/toggle-disk/diskless`,
-    { toggleDiskless: resources.toggleDiskless },
+    { toggleDiskless },
     modifyResource,
     bodies.oldToggleArguments,
   ),
   command(
     "POST",
     `${definition}/autoplace`,
-    { resourceAutoplace: resources.resourceAutoplace },
+    { resourceAutoplace },
     createResource,
     bodies.autoplaceArguments,
   ),
@@ -313,14 +311,14 @@ export const routes: readonly Route[] = [
   command(
     "POST",
     `${definition}/snapshot-restore-volume-definition/:snapshot`,
-    { restoreVolumeDefinition: snapshots.restoreVolumeDefinition },
+    { restoreVolumeDefinition },
     [200, "create", "volume definition"],
     bodies.restoreArguments,
   ),
   command(
     "POST",
     `${definition}/snapshot-restore-resource/:snapshot`,
-    { restoreResource: snapshots.restoreResource },
+    { restoreResource },
     [200, "create", "resource"],
     bodies.restoreArguments,
   ),

@@ -27,7 +27,7 @@ function storagePath(
 }
 
 /** Path of the device of one layer. */
-export function layerPath(resource: Resource, volume: VolumeDefinition, layer: LayerKind): string {
+function layerPath(resource: Resource, volume: VolumeDefinition, layer: LayerKind): string {
   const { definition, kind } = resource;
   const number = String(volume.number).padStart(5, "0");
   if (layer === "DRBD") return `/dev/drbd${volume.minor}`;

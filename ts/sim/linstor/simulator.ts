@@ -5,6 +5,7 @@ import { selfSigned } from "../common/certificate.js";
 import { type Answer, reset, send, sendHalf, text } from "../common/exchange.js";
 import { Journal } from "../common/journal.js";
 import { Listener, type ListenerState } from "../common/listener.js";
+import { Timers } from "../common/timers.js";
 import { type Access, refusedAccess } from "./authentication.js";
 import { type Behaviour, type BehaviourChange, behaviourSchema } from "./behaviour.js";
 import { LinstorCluster } from "./cluster.js";
@@ -34,7 +35,8 @@ export class LinstorSimulator {
   readonly #requests: Requests;
   readonly #controllers: readonly Controller[];
   readonly #control: boolean;
-  readonly #timers = new Set<NodeJS.Timeout>();
+  readonly #watch: SimulatorOptions["watch"];
+  readonly #timers = new Timers();
   #active: string | undefined;
   #closing: Promise<void> | undefined;
 
@@ -50,6 +52,7 @@ export class LinstorSimulator {
     this.#cluster = cluster;
     this.#requests = new Requests(cluster, this.journal, faults);
     this.#control = options.control ?? false;
+    this.#watch = options.watch;
     this.#controllers = addresses.map((address) => {
       const serve = (request: IncomingMessage, response: ServerResponse) =>
         void this.#serve(address, request, response);
@@ -156,6 +159,12 @@ export class LinstorSimulator {
     return found?.visible ? found : undefined;
   }
 
+  /** Ends at once what takes time: clones, rollbacks, synchronization, nodes and controllers that are away. */
+  async hurry(): Promise<void> {
+    await this.#timers.hurry();
+    await this.#cluster.hurry();
+  }
+
   /** What is wrong inside, or was left by a driver: nothing, or one line each. */
   check(expected: Expected = {}): string[] {
     return problems(this.#cluster, expected);
@@ -169,7 +178,7 @@ export class LinstorSimulator {
   /** Ends everything: connections, waits, links, loop devices, files. */
   close(): Promise<void> {
     this.#closing ??= (async () => {
-      for (const timer of this.#timers) clearTimeout(timer);
+      this.#timers.clear();
       try {
         await this.#activate(undefined);
       } finally {
@@ -194,11 +203,9 @@ export class LinstorSimulator {
   }
 
   #after(ms: number, body: () => Promise<void>): void {
-    const timer = setTimeout(() => {
-      this.#timers.delete(timer);
-      if (!this.#closing) void body().catch(() => undefined);
-    }, ms);
-    this.#timers.add(timer);
+    this.#timers.after(ms, async () => {
+      if (!this.#closing) await body().catch(() => undefined);
+    });
   }
 
   async #serve(address: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -237,6 +244,8 @@ export class LinstorSimulator {
       : refusedAccess(this.#access, request.headers.authorization, this.#cluster.now());
     if (denied) entry.outcome = "denied";
     const answer = denied ?? (open ? this.#welcome(url, entry) : await run());
+    const { status, text: words } = answer;
+    this.#watch?.({ verb: entry.verb, url, body: entry.body, status, text: words });
     if (this.behaviour.replyMs > 0) await sleep(this.behaviour.replyMs);
     if (has("silent")) return;
     if (has("reset-after")) return reset(response);

@@ -171,8 +171,7 @@ async function resize(
     }
   }
   volume.size = size;
-  if (!drbd) return;
-  if (volume.data !== undefined && volume.usable !== undefined)
+  if (drbd && volume.data !== undefined && volume.usable !== undefined)
     await world.files?.resize(volume.data, volume.usable * 1024);
   for (const resource of definition.resources.values()) followData(resource);
 }

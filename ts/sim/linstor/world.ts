@@ -31,6 +31,8 @@ export interface World {
   change<T>(body: () => Promise<T>): Promise<T>;
   /** Does something later, as the service does in the background. */
   later(ms: number, body: () => Promise<void>): void;
+  /** Takes time, as the satellites do. */
+  pause(ms: number): Promise<void>;
   /** Makes devices match, removes data that nothing needs. */
   settle(): Promise<void>;
   /** Has somebody ordered that a part of this request fails? */

@@ -6,7 +6,7 @@ import { defined, listenOf, pairs, portOf, type Simulated, seedOf, some } from "
 
 /** `pve-blockio sim linstor`. */
 export const linstor: Simulated = {
-  own: ["token", "devices", "certificate", "tls-port", "node", "storage-pool", "group"],
+  own: ["token", "devices", "certificate", "tls-port", "node", "storage-pool", "group", "foreign"],
   async start(values) {
     if (text(values, "devices") !== undefined && text(values, "data") === undefined)
       throw fail("invalid", "--devices needs --data");
@@ -24,6 +24,7 @@ export const linstor: Simulated = {
       ...defined("nodes", some(texts(values, "node").map(nodeOf))),
       ...defined("pools", some(texts(values, "storage-pool").map((given) => poolOf(given, poolKinds)))),
       ...defined("groups", some(texts(values, "group").map((given) => groupOf(given, layerKinds)))),
+      ...defined("foreign", text(values, "foreign")),
       behaviour: pairs(values, "set", behaviourSchema),
       faults: pairs(values, "fault", faultPlanSchema),
       seed: seedOf(values),

@@ -30,7 +30,11 @@ export const sim: Command = {
     template: { type: "string", value: "NAME[:BYTES]", multiple: true, help: "a template (default nvme)" },
     client: { type: "string", value: "ID[:NODE]", multiple: true, help: "a client (default 11 and 12)" },
     "cluster-id": { type: "string", value: "ID", help: "begin global ids with this (default nzkr.b)" },
-    foreign: { type: "string", value: "LOC:STORAGE", help: "add objects that are not of this storage" },
+    foreign: {
+      type: "string",
+      value: "LOC:STORAGE",
+      help: "add what is not of this storage; linstor: GROUP",
+    },
     user: { type: "string", value: "NAME", help: "expect this user (default admin)" },
     pool: { type: "string", value: "NAME[:BYTES]", multiple: true, help: "a pool (default Pool-0)" },
     vip: { type: "string", value: "ADDRESS", multiple: true, help: "an address for data" },

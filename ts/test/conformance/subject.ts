@@ -6,7 +6,7 @@ import type { NodeDevices } from "../../src/plugin/storage.js";
 export type Section = Readonly<Record<string, unknown>>;
 
 /** What a place may be unable to do; the questions that need it are skipped with the reason. */
-export type Hook = "occupy" | "orphanSnapshot" | "hold" | "small" | "slow";
+export type Hook = "occupy" | "orphanSnapshot" | "hold" | "small" | "slow" | "readOnlyBase";
 
 /** What the suite has to know of a driver that it cannot ask the driver itself. */
 export interface Subject {
@@ -32,6 +32,8 @@ export interface Subject {
   readonly malformed: Readonly<Record<string, Section>>;
   /** What PVE hands over when the section is added, besides the section. */
   readonly secrets?: Readonly<Record<string, string>>;
+  /** Verbs that go on with a volume that is active on the node while the array is away. */
+  readonly goOn?: readonly string[];
   /** Things of others that may lie around on the array, for {@link Place.plant}. */
   readonly foreign: readonly string[];
   /** Ways in which the array can be away, for {@link Place.outage}. */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Context } from "../../common/context.js";
+import { type Context, steady } from "../../common/context.js";
 import { fail } from "../../common/errors.js";
 import type { Bytes } from "../../common/size.js";
 import type { VolumeRef } from "../contract.js";
@@ -65,7 +65,7 @@ export async function renameVolume(
       `volume '${from.volname}' has snapshots (${snapshots.join(", ")}); delete them first`,
     );
   await requireUnusedElsewhere(session, ctx, found.definition.name, `rename '${from.volname}'`);
-  await move(session, ctx, found, target);
+  await move(session, steady(ctx), found, target);
   return target;
 }
 
@@ -97,6 +97,11 @@ function vendorName(session: Session, { name }: Definition, to: VolumeRef): Volu
   return vendor;
 }
 
+async function requireFree(session: Session, ctx: Context, to: VolumeRef): Promise<void> {
+  if (await find(session, ctx, to, { unfinished: true }))
+    throw fail("exists", `volume '${to.volname}' already exists; choose another name`);
+}
+
 /** Changes the name that a definition's volume has in PVE; `exists` when another one has it. */
 async function move(
   session: Session,
@@ -105,33 +110,34 @@ async function move(
   to: VolumeRef,
 ): Promise<void> {
   const { definitions } = session.client;
-  if (await find(session, ctx, to, { unfinished: true }))
-    throw fail("exists", `volume '${to.volname}' already exists; choose another name`);
+  await requireFree(session, ctx, to);
   const { name } = definition;
-  if (plainName(to.name) !== name) await recordName(session.storeid, to.name, name);
+  if (plainName(to.name) !== name) await recordName(session, to.name, name);
   // While no controller answers, nobody may take the definition for the volume of its name.
-  if (plainName(ref.name) === name) await recordName(session.storeid, ref.name, "-");
-  await definitions.setProperties(ctx, name, owned(definition, to));
+  if (plainName(ref.name) === name) await recordName(session, ref.name, "-");
+  const calm = steady(ctx);
+  await definitions.setProperties(calm, name, owned(definition, to));
   // Another node may have made a volume of this name meanwhile.
   const plain = plainName(to.name);
-  const rival = plain === undefined || sameName(plain, name) ? undefined : await definitions.find(ctx, plain);
+  const rival =
+    plain === undefined || sameName(plain, name) ? undefined : await definitions.find(calm, plain);
   const other =
     (rival && claimant(session, rival)?.name === to.name) ||
-    (await definitions.named(ctx)).some(
+    (await definitions.named(calm)).some(
       (one) => !sameName(one.name, name) && !isUnfinished(one) && claimant(session, one)?.name === to.name,
     );
   if (other) {
-    await definitions.setProperties(ctx, name, owned(definition, ref));
+    await definitions.setProperties(calm, name, owned(definition, ref));
     await restoreRecords(session, ref, to, name);
     throw fail("exists", `volume '${to.volname}' was made meanwhile; choose another name`);
   }
-  if (plainName(ref.name) !== name) await forgetName(session.storeid, ref.name, name);
-  if (plain === name) await forgetName(session.storeid, to.name, "-");
+  if (plainName(ref.name) !== name) await forgetName(session, ref.name, name);
+  if (plain === name) await forgetName(session, to.name, "-");
 }
 
 async function restoreRecords(session: Session, ref: VolumeRef, to: VolumeRef, name: string): Promise<void> {
-  await forgetName(session.storeid, to.name, name);
-  if (plainName(ref.name) === name) await forgetName(session.storeid, ref.name, "-");
+  await forgetName(session, to.name, name);
+  if (plainName(ref.name) === name) await forgetName(session, ref.name, "-");
 }
 
 /** The properties by which a definition is this volume. */
@@ -161,6 +167,7 @@ export async function makeBase(
     throw fail("absent", `volume '${from.volname}' does not exist; look it up with pvesm list`);
   }
   const { name } = found.definition;
+  await requireFree(session, ctx, to);
   await requireUnusedElsewhere(session, ctx, name, `make a base of '${from.volname}'`);
   // Of an attempt that was given up: the volume may have been written to since.
   await snapshots.delete(ctx, name, baseSnapshot);
@@ -170,6 +177,6 @@ export async function makeBase(
     if (!means(error, "unsupported")) throw error;
     ctx.log.info("a base without snapshot: it has no linked clones", { definition: name });
   }
-  await move(session, ctx, found, to);
+  await move(session, steady(ctx), found, to);
   return to;
 }

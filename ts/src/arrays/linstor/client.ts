@@ -95,7 +95,8 @@ export class LinstorClient {
     }
     const total = kibibytes(info.capacity_in_kib);
     const available = kibibytes(info.available_size_in_kib);
-    return { total, available: available < total ? available : total };
+    if (available > total) return { total, available: total };
+    return { total, available };
   }
 
   /** The storage pools of all nodes. */

@@ -2,9 +2,10 @@
 import { randomUUID } from "node:crypto";
 import { type Context, steady } from "../../common/context.js";
 import { fail } from "../../common/errors.js";
+import { isLostReply } from "../../common/http/lost.js";
 import type { VolumeRef } from "../contract.js";
-import { means } from "./answer.js";
-import { claimant, find, isUnfinished } from "./lookup.js";
+import { LinstorError, means } from "./answer.js";
+import { claimant, isUnfinished } from "./lookup.js";
 import { definitionNames, keys, ownWords, plainName, sameName } from "./names.js";
 import { forgetName, recordName } from "./records.js";
 import type { Session } from "./session.js";
@@ -67,13 +68,13 @@ export async function makeVolume(
       await steps.complete(calm, name);
       await requireOnly(session, calm, ref, name);
       const { set, unset } = steps.properties(name);
-      if (plainName(ref.name) !== name) await recordName(session.storeid, ref.name, name);
+      if (plainName(ref.name) !== name) await recordName(session, ref.name, name);
       await definitions.setProperties(calm, name, {
         set: { ...set, ...nameProperty(name, ref) },
         unset: [...unset, keys.request],
       });
     } catch (error) {
-      await forgetName(session.storeid, ref.name, name);
+      await forgetName(session, ref.name, name);
       throw await undo(session, ctx, error, `what was made for '${ref.volname}'`, (later) =>
         discard(session, later, name, maker),
       );
@@ -95,7 +96,7 @@ export function nameProperty(definition: string, { name }: VolumeRef): Record<st
   return plainName(name) === definition ? {} : { [keys.name]: `${definition} ${name}` };
 }
 
-/** Makes the definition under the first name that nobody has. */
+/** Makes the definition under the first name that nobody has. Looked for is only what is in the way. */
 async function claim(
   session: Session,
   ctx: Context,
@@ -104,23 +105,25 @@ async function claim(
   steps: Steps,
 ): Promise<string> {
   const { definitions } = session.client;
-  if (await find(session, ctx, ref)) throw taken(ref);
   for (const name of definitionNames(session.storeid, ref.name)) {
-    if (!(await isFree(session, ctx, ref, name))) continue;
     const props = { [keys.request]: `${name} ${maker.words}`, ...nameProperty(name, ref) };
     const landed = async (asker: Context) => {
       const found = await definitions.find(asker, name);
       return found !== undefined && isMine(found, maker);
     };
+    const create = () => steps.create(ctx, name, props, landed);
     try {
-      await steps.create(ctx, name, props, landed);
+      await create().catch(async (error: unknown) => {
+        // What is in the way may be a leftover.
+        if (!means(error, "exists") || !(await isFree(session, ctx, ref, name))) throw error;
+        return create();
+      });
       return name;
     } catch (error) {
-      if (means(error, "exists")) {
-        // Somebody was faster: with this very volume, or with another one.
-        if (await isFree(session, ctx, ref, name)) throw error;
-        continue;
-      }
+      // Another volume has it.
+      if (means(error, "exists")) continue;
+      // This very volume, or nothing was sent.
+      if (!(error instanceof LinstorError) && !isLostReply(error)) throw error;
       throw await undo(session, ctx, error, `what was made for '${ref.volname}'`, (later) =>
         discard(session, later, name, maker),
       );

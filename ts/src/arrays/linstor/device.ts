@@ -28,7 +28,7 @@ export function connectionOf(session: Session, definition: string, rows: readonl
  * unless the cluster's file system knows another one. Undefined when there is no such device.
  */
 export async function localDevice(session: Session, ref: VolumeRef): Promise<Connection | undefined> {
-  const recorded = await recordedName(session.storeid, ref.name);
+  const recorded = await recordedName(session, ref.name);
   const name = recorded ?? plainName(ref.name);
   if (name === undefined || name === "-") return undefined;
   const path = drbdPath(session, name);

@@ -39,9 +39,9 @@ export async function deleteVolume(session: Session, ctx: Context, ref: VolumeRe
       if (round >= rounds || !means(error, "has-snapshots")) throw error;
     }
   }
-  await forgetName(session.storeid, ref.name, name);
+  await forgetName(session, ref.name, name);
   // The name of a definition that was renamed is free again.
-  await forgetName(session.storeid, plainOf(name), "-");
+  await forgetName(session, plainOf(name), "-");
   return true;
 }
 

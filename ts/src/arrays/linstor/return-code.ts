@@ -24,7 +24,7 @@ export const codes = {
   definitionExists: 501,
   resourceExists: 502,
   volumeExists: 503,
-  groupExists: 504,
+  groupExists: 522,
   snapshotDefinitionExists: 514,
   snapshotExists: 516,
   shipping: 525,

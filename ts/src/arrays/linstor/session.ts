@@ -7,6 +7,7 @@ import { Cluster } from "../guest.js";
 import { endpointOf } from "./access.js";
 import type { Endpoint } from "./call.js";
 import { LinstorClient } from "./client.js";
+import { recordDirectory } from "./records.js";
 import type { LinstorSection } from "./schema.js";
 
 /** What may differ from one node to the next, or be replaced in a test. */
@@ -15,6 +16,8 @@ export interface DriverOptions {
   readonly patience?: Partial<Patience>;
   /** Directory of the files with secrets; PVE's own when absent. */
   readonly secrets?: string;
+  /** Directory of the notes of names; PVE's own when absent. */
+  readonly records?: string;
   /** File with the satellite's token; the usual one when absent. */
   readonly token?: string;
   /** Where DRBD's devices are; `{node}` in it stands for this node's name in LINSTOR. `/dev` when absent. */
@@ -47,6 +50,8 @@ export interface Session {
   readonly cluster: Cluster;
   /** Where DRBD's devices are. */
   readonly devices: string;
+  /** Where the names of volumes are noted. */
+  readonly records: string;
   readonly patience: Patience;
 }
 
@@ -81,6 +86,7 @@ export class Sessions {
       parse,
       cluster: this.#cluster,
       devices: (options.devices ?? process.env["PVE_BLOCKIO_DEVICE_DIR"] ?? "/dev").replace("{node}", node),
+      records: options.records ?? recordDirectory(storeid),
       patience: { ...usualPatience, ...options.patience },
     });
   }

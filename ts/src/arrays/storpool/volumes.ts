@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-import type { Context } from "../../common/context.js";
+import { type Context, steady } from "../../common/context.js";
 import { fail } from "../../common/errors.js";
 import type { Bytes } from "../../common/size.js";
 import type { VolumeRef } from "../contract.js";
@@ -75,6 +75,7 @@ export async function renameVolume(
   await requireNoSnapshots(session, ctx, volume);
   const spec = await vacant(session, ctx, to);
   const { "pve-vm": vm = "", "pve-disk": disk = "" } = buildTags(session.owner, spec);
-  await session.client.updateVolume(ctx, object.gid, { tags: { "pve-vm": vm, "pve-disk": disk } });
+  const tags = { "pve-vm": vm, "pve-disk": disk };
+  await session.client.updateVolume(steady(ctx), object.gid, { tags });
   return named(session, spec, object.gid);
 }

@@ -20,9 +20,7 @@ export interface Known {
 /** How a verb may fail when LINSTOR breaks. Anything else is a claim about the object, and wrong. */
 function isUnknown(error: unknown): boolean {
   const code = codeOf(error);
-  return (
-    code === "unreachable" || code === "timeout" || /injected|failed to|Deployment|failed/.test(String(error))
-  );
+  return code === "unreachable" || code === "timeout" || /injected|failed/i.test(String(error));
 }
 
 /** Asks for one random verb after the other, on three nodes, and keeps book of what is said. */

@@ -94,6 +94,7 @@ export class Nodes {
         openDriver(scfg, environment, {
           ...quick,
           devices: join(top, "dev", "{node}"),
+          records: join(top, "names"),
           ...options,
           limits: { ...quick.limits, ...options?.limits },
         }),
@@ -128,7 +129,6 @@ export class Nodes {
       await Promise.all([...nodes.services.values()].map((one) => one.close()));
       await sim.close();
       rmSync(top, { recursive: true, force: true });
-      rmSync(join(cluster, "priv"), { recursive: true, force: true });
     });
     return nodes;
   }

@@ -86,6 +86,7 @@ export const bases: Topic = {
     },
     {
       title: "cannot be written to by a slip",
+      hooks: ["readOnlyBase"],
       async ask(t, s) {
         const base = await s.makeBase(await s.alloc());
         const path = await s.map(base);

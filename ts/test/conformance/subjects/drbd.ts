@@ -130,6 +130,11 @@ class DrbdPlace implements Place {
     return { section: this.section, end: () => this.sim.failover(active) };
   }
 
+  async slow(ms: number): Promise<() => void> {
+    this.sim.inject({ kind: "delay", ms, count: 1_000_000 });
+    return () => this.sim.faults.clear();
+  }
+
   async hold(path: string): Promise<() => Promise<void>> {
     const handle = await open(path, "r");
     return () => handle.close();
@@ -201,7 +206,7 @@ export function drbdSubject(name: string, setup: Setup): Subject {
         const top = tops.get(String(scfg["controller"]));
         return openDriver(scfg, environment, {
           ...options,
-          ...(top === undefined ? {} : { devices: join(top, "dev", "{node}") }),
+          ...(top === undefined ? {} : { devices: join(top, "dev", "{node}"), records: join(top, "names") }),
         });
       },
     },
@@ -218,6 +223,7 @@ export function drbdSubject(name: string, setup: Setup): Subject {
     },
     lacks: {
       occupy: "a name that others have is not that of the definition",
+      readOnlyBase: "DRBD has no such devices; clones are made of a snapshot",
       orphanSnapshot: "a snapshot cannot be there without its volume",
     },
     sizeUnit: 4n << 20n,
@@ -231,6 +237,7 @@ export function drbdSubject(name: string, setup: Setup): Subject {
       "a certificate without its key": { apicrt: "/etc/crt" },
     },
     foreign: Object.keys(foreign),
+    goOn: ["activate_volume", "map_volume", "volume_export"],
     outages: ["no controller is active", "each connection breaks", "a proxy answers instead"],
     fileName: (stem) => stem,
     volname: (_vmid, stem) => stem,

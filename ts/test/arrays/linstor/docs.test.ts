@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+import { readFileSync } from "node:fs";
+import test from "ava";
+import { linstorProperties } from "../../../src/arrays/linstor/properties.js";
+
+const text = readFileSync("docs/linstor.md", "utf8");
+
+/** Rows of the table of properties: names, type, default, effect. */
+function rows(): { names: string[]; cells: string[] }[] {
+  const [, table = ""] = /\n## Properties\n([\s\S]*?)\n## /.exec(text) ?? [];
+  return table
+    .split("\n")
+    .filter((line) => line.startsWith("| `"))
+    .map((line) => {
+      const [names = "", ...cells] = line
+        .split("|")
+        .slice(1, -1)
+        .map((cell) => cell.trim());
+      return { names: [...names.matchAll(/`([^`]+)`/g)].map(([, name = ""]) => name), cells };
+    });
+}
+
+test("every property is documented, and nothing else is", (t) => {
+  const table = rows().flatMap(({ names }) => names);
+  t.deepEqual(table.sort(), Object.keys(linstorProperties).sort());
+});
+
+test("each property has a type, its default and an effect", (t) => {
+  for (const { names, cells } of rows()) {
+    for (const name of names) {
+      const [type = "", otherwise = "", effect = ""] = cells;
+      const { schema, pve } = linstorProperties[name as keyof typeof linstorProperties];
+      const given: unknown = schema.safeParse(undefined).data;
+      t.true(effect.length > 10, name);
+      if (!("core" in pve && pve.core)) t.true(type.length > 3, name);
+      if (given !== undefined) t.is(otherwise, `\`${given}\``, name);
+      t.is(type.includes("secret"), "sensitive" in pve && pve.sensitive === true, `${name} secret`);
+      t.is(type === "yes or no", given === "yes" || given === "no", name);
+      if (!schema.safeParse(undefined).success) t.is(otherwise, "must be given", name);
+    }
+  }
+});

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+import { lstatSync, readlinkSync } from "node:fs";
+import { open } from "node:fs/promises";
+import { join } from "node:path";
+import test, { type ExecutionContext } from "ava";
+import { codeOf } from "../../../src/common/errors.js";
+import { mib, Nodes, refOf } from "./nodes.js";
+
+/** What stands for an array that is away: nobody listens, or somebody who never answers. */
+const ways = ["refusing", "mute"] as const;
+const patient = { limits: { connectMs: 3_000, queryMs: 30_000, probeMs: 3_400, pausesMs: [500, 1_000] } };
+
+for (const way of ways) {
+  test(`the state of a storage is told within five seconds while controllers are ${way}`, async (t) => {
+    const controllers = ["127.0.0.1", "127.0.0.2"];
+    const n = await Nodes.start(t, { simulator: { controllers }, options: patient });
+    for (const address of controllers) await n.sim.setController(address, way);
+    const { driver } = n.at("pve1");
+    for (const verb of [() => driver.capacity(n.ctx), () => driver.check(n.ctx)]) {
+      const started = performance.now();
+      t.is(codeOf(await t.throwsAsync(verb)), "unreachable");
+      t.true(performance.now() - started < 5_000, `${performance.now() - started} ms`);
+    }
+  });
+}
+
+test("the controller that has moved to another node is found, and asked from then on", async (t) => {
+  const controllers = ["127.0.0.1", "127.0.0.2", "127.0.0.3"];
+  const n = await Nodes.start(t, { simulator: { controllers } });
+  await n.disk("vm-100-disk-0");
+  await n.sim.failover("127.0.0.3");
+  await n.disk("vm-100-disk-1");
+  const asked = n.sim.journal.entries.slice(-3).map(({ address }) => address);
+  t.deepEqual([...new Set(asked)], ["127.0.0.3"]);
+});
+
+test("a controller that is away for a moment is waited for", async (t) => {
+  const n = await Nodes.start(t, { options: { limits: { pausesMs: [100, 200, 400, 800] } } });
+  await n.sim.failover(null);
+  setTimeout(() => void n.sim.failover("127.0.0.1"), 300);
+  await n.disk();
+  t.deepEqual(n.sim.check(), []);
+});
+
+test("the capacity is that of the group, and as old as statuscache allows", async (t) => {
+  const n = await Nodes.start(t, {
+    simulator: { nodes: ["pve1", "pve2"], pools: [{ name: "ssd", kind: "ZFS", capacity: 2 ** 40 }] },
+  });
+  const fresh = n.at("pve1", { statuscache: 0 }).driver;
+  const cached = n.at("pve1", { statuscache: 60 }).driver;
+  const before = await cached.capacity(n.ctx);
+  t.true(before.total > 0n && before.available <= before.total);
+  await n.disk("vm-100-disk-0", 1024n * mib);
+  t.deepEqual(await cached.capacity(n.ctx), before);
+  const now = await fresh.capacity(n.ctx);
+  t.true(now.available < before.available);
+  t.is(now.used, now.total - now.available);
+});
+
+test("a group that does not exist is told", async (t) => {
+  const n = await Nodes.start(t);
+  const { driver } = n.at("pve1", { resourcegroup: "other" });
+  t.is(codeOf(await t.throwsAsync(() => driver.check(n.ctx))), "absent");
+  t.true(["absent", "refused"].includes(codeOf(await t.throwsAsync(() => driver.capacity(n.ctx)))));
+});
+
+const root = process.getuid?.() === 0;
+const withDevices = root ? test.serial : test.serial.skip;
+const why = root ? "" : " [not run: loop devices need root]";
+
+async function real(t: ExecutionContext): Promise<Nodes> {
+  return Nodes.start(t, { real: true, options: { limits: { probeMs: 1_000, pausesMs: [200, 400] } } });
+}
+
+withDevices(`a guest whose disk is on the node starts and stops without any controller${why}`, async (t) => {
+  const n = await real(t);
+  const disk = await n.disk();
+  const storage = n.at("pve1");
+  await n.sim.failover(null);
+  const path = await storage.attach(n.ctx, disk, undefined);
+  t.is(readlinkSync(path), join(n.top, "dev/pve1/drbd/by-res", disk.name, "0"));
+  const guest = await open(path, "r+");
+  t.is(codeOf(await t.throwsAsync(() => storage.detach(n.ctx, disk, undefined))), "busy");
+  await guest.close();
+  await storage.detach(n.ctx, disk, undefined);
+  t.throws(() => lstatSync(path), undefined, "the path is gone");
+  await storage.attach(n.ctx, disk, undefined);
+  t.is(codeOf(await t.throwsAsync(() => storage.driver.deleteVolume(n.ctx, disk))), "unreachable");
+  await n.sim.failover("127.0.0.1");
+  await storage.detach(n.ctx, disk, undefined);
+  t.true(await storage.driver.deleteVolume(n.ctx, disk));
+  t.deepEqual(n.sim.check(), []);
+});
+
+withDevices(`without controller no name leads to the disk of another guest${why}`, async (t) => {
+  const n = await real(t);
+  const storage = n.at("pve1");
+  const disk = await n.disk("vm-100-disk-0");
+  const given = await storage.driver.renameVolume(n.ctx, disk, refOf("vm-101-disk-0"));
+  const again = await n.disk("vm-100-disk-0");
+  await n.sim.failover(null);
+  const device = async (name: string) => readlinkSync(await storage.attach(n.ctx, refOf(name), undefined));
+  const one = await device(given.name);
+  const other = await device(again.name);
+  t.regex(one, /\/by-res\/vm-100-disk-0\/0$/);
+  t.regex(other, /\/by-res\/vm-100-disk-0-h[a-z2-7]{10}\/0$/);
+  await n.sim.failover("127.0.0.1");
+  for (const ref of [given, again]) {
+    await storage.detach(n.ctx, ref, undefined);
+    t.true(await storage.driver.deleteVolume(n.ctx, ref));
+  }
+  const last = await n.disk("vm-100-disk-0");
+  await n.sim.failover(null);
+  t.regex(await device(last.name), /\/by-res\/vm-100-disk-0\/0$/);
+});
+
+withDevices(`a volume that was given away is not found without controller${why}`, async (t) => {
+  const n = await real(t);
+  const storage = n.at("pve1");
+  const disk = await n.disk("vm-100-disk-0");
+  await storage.driver.renameVolume(n.ctx, disk, refOf("vm-101-disk-0"));
+  await n.sim.failover(null);
+  t.is(codeOf(await t.throwsAsync(() => storage.attach(n.ctx, disk, undefined))), "unreachable");
+  await n.sim.failover("127.0.0.1");
+  t.is(codeOf(await t.throwsAsync(() => storage.attach(n.ctx, disk, undefined))), "absent");
+});
+
+withDevices(`a device that udev names later, and one that grows later, are waited for${why}`, async (t) => {
+  const n = await real(t);
+  n.sim.configure({ linkDelayMs: 400, growDelayMs: 400 });
+  const disk = await n.disk();
+  const storage = n.at("pve3");
+  const path = await storage.attach(n.ctx, disk, undefined);
+  const guest = await open(path, "r");
+  try {
+    await storage.driver.resizeVolume(n.ctx, disk, 64n * mib);
+    await storage.refresh(n.ctx, disk, 64n * mib);
+    const { bytesRead } = await guest.read(Buffer.alloc(512), 0, 512, Number(64n * mib) - 512);
+    t.is(bytesRead, 512);
+  } finally {
+    await guest.close();
+  }
+});
