@@ -11,8 +11,9 @@ use crate::Error;
 /// was not started by a unit that asks for them.
 #[napi]
 pub fn notify_service_manager(state: String) -> Result<()> {
-    sd_notify::notify(&[NotifyState::Custom(&state)])
-        .map_err(|error| Error::internal(format!("tell systemd the state of the service: {error}")).into())
+    sd_notify::notify(&[NotifyState::Custom(&state)]).map_err(|error| {
+        Error::internal(format!("tell systemd the state of the service: {error}")).into()
+    })
 }
 
 /// The time in milliseconds within which systemd wants to hear `WATCHDOG=1` from this process; none when it does not.
