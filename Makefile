@@ -3,6 +3,7 @@
 # make demo     show what it does, on files and loop devices of this machine
 # make test     build and test everything (TIER=1: only the fast suites; ONLY="ava perl": only these)
 # make lab      only the tests with real sessions and devices, in a virtual machine (LAB_ENGINE=qemu or uml)
+# make deb      Debian packages, in build/deb; make deb-reproducible builds them twice and compares
 # make install  DESTDIR= PREFIX=/usr
 #
 # As root on Debian 12 or 13, packages that are missing are installed; as anybody else they are named.
@@ -10,7 +11,7 @@
 .SUFFIXES:
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: all setup setup-build setup-run setup-lint build test lab demo bench lint docs format clean distclean install uninstall
+.PHONY: all setup setup-build setup-run setup-lint setup-deb build test lab demo bench deb deb-reproducible lint docs format clean distclean install uninstall
 
 # A private Node (Debian 12) and a compiler from rustup come before the system's.
 export PATH := $(CURDIR)/.tools/bin:$(HOME)/.cargo/bin:$(PATH)
@@ -22,6 +23,9 @@ BIN = $(DESTDIR)$(PREFIX)/bin
 PERL = $(DESTDIR)$(PREFIX)/share/perl5/PVE/Storage/Custom
 UNITS = $(DESTDIR)$(PREFIX)/lib/systemd/system
 DOC = $(DESTDIR)$(PREFIX)/share/doc/pve-blockio
+SHARE = $(DESTDIR)$(PREFIX)/share/pve-blockio
+# A Node to install beside the program, where the system's is too old.
+WITH_NODE ?= $(wildcard .tools/bin/node)
 MAN = $(DESTDIR)$(PREFIX)/share/man/man1
 COMPLETION = $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 PERL_MODULES = $(patsubst perl/lib/PVE/Storage/Custom/%,%,$(shell find perl/lib/PVE/Storage/Custom -name '*.pm'))
@@ -33,7 +37,7 @@ BUNDLE_TOOLS = tools/bundle.mjs tools/licences.mjs
 all: build
 
 setup:
-	@tools/setup.sh build run lint
+	@tools/setup.sh build run lint deb
 
 setup-build:
 	@tools/setup.sh build
@@ -43,6 +47,9 @@ setup-run:
 
 setup-lint:
 	@tools/setup.sh lint
+
+setup-deb:
+	@tools/setup.sh deb
 
 build: dist/manifest.json
 
@@ -82,6 +89,12 @@ demo: setup-build setup-run build
 bench: setup-build setup-run build
 	@benches/run
 
+deb: setup-build setup-deb
+	@tools/deb.sh
+
+deb-reproducible: setup-build setup-deb
+	@tools/deb-reproducible.sh
+
 lint: setup build
 	@tools/lint.sh all
 
@@ -94,18 +107,21 @@ format: setup-build setup-lint
 
 install:
 	@test -f dist/manifest.json || { echo "install: not built, run 'make build' first" >&2; exit 1; }
-	install -d $(LIB) $(BIN) $(UNITS) $(DOC) $(MAN) $(COMPLETION) $(addprefix $(PERL)/,$(sort $(dir $(PERL_MODULES))))
+	install -d $(LIB) $(BIN) $(UNITS) $(DOC) $(MAN) $(COMPLETION) $(SHARE)/lvm $(SHARE)/multipath
+	install -d $(addprefix $(PERL)/,$(sort $(dir $(PERL_MODULES))))
 	install -m 644 dist/*.cjs dist/blockio.node dist/manifest.json $(LIB)
-	if [ -e .tools/bin/node ]; then install -m 755 .tools/bin/node $(LIB)/node; fi
+	if [ -n "$(WITH_NODE)" ]; then install -m 755 $(WITH_NODE) $(LIB)/node; fi
 	install -m 755 bin/pve-blockio $(BIN)/pve-blockio
 	for module in $(PERL_MODULES); do install -m 644 perl/lib/PVE/Storage/Custom/$$module $(PERL)/$$module || exit 1; done
 	install -m 644 systemd/pve-blockio.socket systemd/pve-blockio.service $(UNITS)
+	install -m 644 config/lvm/*.conf $(SHARE)/lvm
+	install -m 644 config/multipath/*.conf $(SHARE)/multipath
 	install -m 644 dist/pve-blockio.1 $(MAN)/pve-blockio.1
 	install -m 644 dist/pve-blockio.bash $(COMPLETION)/pve-blockio
 	install -m 644 README.md LICENSE docs/*.md dist/third-party-licences.txt $(DOC)
 
 uninstall:
-	rm -rf $(LIB) $(DOC)
+	rm -rf $(LIB) $(DOC) $(SHARE)
 	rm -f $(BIN)/pve-blockio $(MAN)/pve-blockio.1 $(COMPLETION)/pve-blockio $(UNITS)/pve-blockio.socket $(UNITS)/pve-blockio.service $(addprefix $(PERL)/,$(PERL_MODULES))
 	rmdir --ignore-fail-on-non-empty $(PERL)/Blockio
 

@@ -44,6 +44,8 @@ async function bundle(source, outfile) {
     plugins: [parts],
     bundle: true,
     platform: "node",
+    // A file is named by where it is in the tree, not by where a link leads: the bundle depends on its content alone.
+    preserveSymlinks: true,
     target: "node20",
     format: "cjs",
     external: ["*.node"],

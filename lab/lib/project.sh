@@ -15,11 +15,21 @@ export STOREID=lab SCFG='{}'
 SERVICE_LOG=${LOG%.log}.service.log
 SERVICE_PID=/run/lab/service.pid # a file: assertions run their commands in a shell of their own
 
+# As the installed unit runs it, in its sandbox, but for what starts it and for what happens when it ends.
 service_start() { # [OPTION...]: more options of `pve-blockio serve`; output goes to SERVICE_LOG
-    mkdir -p "${PVE_BLOCKIO_SOCKET%/*}"
-    "$project/bin/pve-blockio" serve --socket "$PVE_BLOCKIO_SOCKET" --log-level debug "$@" \
-        </dev/null >>"$SERVICE_LOG" 2>&1 &
-    echo $! >"$SERVICE_PID"
+    local unit=/run/systemd/system/pve-blockio.service
+    mkdir -p "${PVE_BLOCKIO_SOCKET%/*}" "${unit%/*}"
+    sed -E -e "s|^ExecStart=.*|ExecStart=$PVE_BLOCKIO_CLI serve --socket $PVE_BLOCKIO_SOCKET --log-level debug $*|" \
+        -e '/^(Requires|After|Before|Documentation|StartLimitIntervalSec|Restart|RestartSec)=/d' -e '/^\[Install\]/,$d' \
+        "$project/systemd/pve-blockio.service" >"$unit"
+    {
+        printf '[Service]\nStandardOutput=append:%s\nStandardError=append:%s\n' "$SERVICE_LOG" "$SERVICE_LOG"
+        env | sed -n 's/^\(PVE_BLOCKIO_[A-Z]*=.*\)/Environment="\1"/p'
+    } >>"$unit"
+    systemctl daemon-reload
+    systemctl reset-failed pve-blockio.service 2>/dev/null
+    systemctl start pve-blockio.service || { systemctl status pve-blockio.service; cat "$SERVICE_LOG"; return 1; }
+    systemctl show -P MainPID pve-blockio.service >"$SERVICE_PID"
     until_true 20 ask ping || { cat "$SERVICE_LOG"; return 1; }
 }
 

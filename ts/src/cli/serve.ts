@@ -3,6 +3,7 @@ import { hostname } from "node:os";
 import { protocolVersion } from "../bridge/limits.js";
 import { createLogger, type Level, type Logger } from "../common/log.js";
 import { type Command, socketOf, text, type Values } from "./options.js";
+import { ServiceManager } from "./service-manager.js";
 import { version } from "./version.js";
 
 /** How long a stop may take before the process ends regardless, in milliseconds. */
@@ -37,11 +38,14 @@ export const serve: Command = {
     });
     if (passedSocket()) await bridge.listenPassed();
     else await bridge.listen(socketOf(values));
+    const manager = new ServiceManager(log);
+    manager.ready(`serving as node ${host.name}, version ${version}`);
     log.info("serving", { version, node: host.name, pid: process.pid });
     const telling = tellCluster(host.name, log);
     await stopped;
     clearInterval(telling);
     log.info("stopping");
+    manager.stopping();
     setTimeout(() => process.exit(1), hardStopMs).unref();
     await bridge.stop();
     await storages.close();

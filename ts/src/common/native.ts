@@ -14,12 +14,13 @@ let loaded: typeof Native | undefined;
 export function native(): typeof Native {
   if (loaded) return loaded;
   const program = process.argv[1] ?? "";
+  // The working directory may be gone, and is only asked for where the others have nothing.
   const candidates = [
-    process.env["PVE_BLOCKIO_ADDON"],
-    join(program, "..", "blockio.node"),
-    join(process.cwd(), "dist", "blockio.node"),
+    () => process.env["PVE_BLOCKIO_ADDON"],
+    () => join(program, "..", "blockio.node"),
+    () => join(process.cwd(), "dist", "blockio.node"),
   ];
-  const path = candidates.find((candidate) => candidate !== undefined && existsSync(candidate));
+  const path = candidates.find((candidate) => existsSync(candidate() ?? ""))?.();
   if (path === undefined) {
     throw fail(
       "internal",

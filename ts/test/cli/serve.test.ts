@@ -93,6 +93,70 @@ test("a socket passed by the service manager is served and outlives the service"
   t.true(existsSync(socket), "the manager owns the socket");
 });
 
+/** The lines that a service says to a manager that wants a beat each 400 ms, as they come. */
+function told(t: ExecutionContext, dir: string): { child: ChildProcess; lines: string[] } {
+  // The manager is the parent of the service, as systemd is.
+  const manager = `
+    use v5.36; use IO::Socket::UNIX; $| = 1;
+    my ($notify, @service) = @ARGV;
+    my $s = IO::Socket::UNIX->new(Type => SOCK_DGRAM, Local => $notify) or die;
+    my $pid = fork() // die;
+    if (!$pid) {
+        @ENV{qw(NOTIFY_SOCKET WATCHDOG_USEC WATCHDOG_PID)} = ($notify, 400_000, $$);
+        open(STDOUT, '>', '/dev/null') or die;
+        exec(@service) or die;
+    }
+    say "PID=$pid";
+    print $_ while defined($s->recv($_, 4096));`;
+  const args = [
+    "-e",
+    manager,
+    join(dir, "notify"),
+    process.execPath,
+    program,
+    "serve",
+    "--socket",
+    join(dir, "s"),
+  ];
+  const child = started(t, spawn("/usr/bin/perl", args, { stdio: ["ignore", "pipe", "ignore"] }));
+  const lines: string[] = [];
+  child.stdout?.on("data", (text: Buffer) => lines.push(...text.toString().trimEnd().split("\n")));
+  return { child, lines };
+}
+
+async function said(lines: readonly string[], line: string, times = 1): Promise<boolean> {
+  for (let n = 0; n < 400; n++) {
+    if (lines.filter((one) => one === line).length >= times) return true;
+    await sleep(25);
+  }
+  return false;
+}
+
+test("the service manager hears that the service is ready, lives and stops", async (t) => {
+  const dir = scratch(t);
+  const { lines } = told(t, dir);
+  t.true(await said(lines, "READY=1"), lines.join(" "));
+  t.truthy(await ping(join(dir, "s")), "ready means that it answers");
+  t.true(await said(lines, "WATCHDOG=1", 3), lines.join(" "));
+  const pid = Number(lines[0]?.replace("PID=", ""));
+  t.teardown(() => {
+    try {
+      process.kill(pid, "SIGKILL");
+    } catch {
+      // ended as it should
+    }
+  });
+
+  process.kill(pid, "SIGSTOP");
+  await sleep(300);
+  const before = lines.length;
+  await sleep(800);
+  t.is(lines.length, before, "a service that hangs says nothing");
+  process.kill(pid, "SIGCONT");
+  process.kill(pid, "SIGTERM");
+  t.true(await said(lines, "STOPPING=1"), lines.join(" "));
+});
+
 test("help and errors go where they belong", (t) => {
   const run = (...args: string[]) => spawnSync(process.execPath, [program, ...args], { encoding: "utf8" });
   const help = run("--help");

@@ -13,6 +13,7 @@
 mod archive;
 mod device;
 mod multipath;
+mod service;
 
 use std::any::Any;
 use std::num::NonZeroU64;

@@ -1,0 +1,6 @@
+#!/bin/bash
+# SPDX-License-Identifier: AGPL-3.0-or-later
+# Proves: on Debian 12, with pve-blockio-node: installed, upgraded under streams, crashed, hung, removed, purged; nothing is left.
+. "$(dirname "$0")/lib/env.sh"
+release=bookworm
+. "$here/lib/node.sh"
