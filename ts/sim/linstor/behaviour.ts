@@ -48,6 +48,8 @@ export const behaviourSchema = z.strictObject({
   rollbackMs: milliseconds,
   /** A clone takes so long. */
   cloneMs: milliseconds,
+  /** So much time passes at least between two looks for nodes that write without permission. */
+  lookMs: milliseconds,
   /** The link below `by-res` appears so long after the answer. */
   linkDelayMs: milliseconds,
   /** Devices of a resource that grew have their new size so much later. */

@@ -36,9 +36,6 @@ interface Slot extends Device {
 
 type Wanted = Omit<Device, "visible" | "loop">;
 
-/** Milliseconds between two looks for writers, where devices are real. */
-const glanceMs = 250;
-
 /** Where DRBD's stable links are, below the node's `/dev`. */
 export const linkDir = "drbd/by-res";
 
@@ -106,7 +103,7 @@ export class Devices {
   /** The same now and then: to look at every process of the machine takes longer than most requests. */
   glance(): void {
     const now = performance.now();
-    if (this.#links && now - this.#glanced < glanceMs) return;
+    if (now - this.#glanced < this.#behaviour().lookMs) return;
     this.#glanced = now;
     this.look();
   }

@@ -84,6 +84,8 @@ class DrbdPlace implements Place {
         : {}),
       ...simulator,
     });
+    // To look at every process of the machine takes longer than most requests.
+    sim.configure({ lookMs: 250 });
     if (offline) await sim.setNode("node-c", false);
     return new DrbdPlace(sim, top, undescribed, section ?? {});
   }
