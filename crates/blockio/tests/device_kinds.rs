@@ -12,6 +12,7 @@ mod common;
 #[path = "common/tree.rs"]
 mod tree;
 
+use std::fs;
 use std::os::unix::fs::symlink;
 
 use blockio::ErrorKind;
@@ -225,6 +226,32 @@ fn users_of_a_disk_are_named() {
         let error = holders(&sysfs, device).unwrap_err();
         assert_eq!(error.kind(), kind, "{error}");
     }
+}
+
+#[test]
+fn a_mount_that_only_a_container_sees_is_a_use() {
+    let dir = TempDir::new();
+    let tree = Tree::new(dir.dir());
+    tree.array(1, 1);
+    let devno = fs::read_to_string(tree.path("sys/class/block/sda/dev")).unwrap();
+    let host = "20 1 8:200 / / rw - ext4 /dev/root rw\n";
+    let inside = format!("30 2 {} / /data rw - ext4 /dev/sda rw\n", devno.trim());
+    for (pid, space, mounts) in [
+        ("1", "mnt:[1]", host.to_owned()),
+        (
+            "300",
+            "mnt:[1]",
+            "of the same name space, not read again".to_owned(),
+        ),
+        ("4711", "mnt:[2]", format!("{host}{inside}")),
+        ("4712", "mnt:[2]", inside),
+    ] {
+        tree.write(&format!("proc/{pid}/mountinfo"), mounts);
+        tree.dir(&format!("proc/{pid}/ns"));
+        symlink(space, tree.path(&format!("proc/{pid}/ns/mnt"))).unwrap();
+    }
+    let found = holders(&tree.sysfs(), "sda").unwrap();
+    assert_eq!(found.by, ["mounted on /data by process 4711"]);
 }
 
 #[test]

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! Mounts and swap of this node.
 
+use std::collections::HashSet;
+use std::path::PathBuf;
+
 use super::sysfs::{Devno, Sysfs};
 use crate::Result;
 
@@ -30,18 +33,10 @@ impl Use {
     }
 }
 
-/// All mounts and swap.
+/// All mounts and swap, also the mounts that only containers see.
 pub(super) fn uses(sysfs: &Sysfs) -> Result<Vec<Use>> {
-    // Those of the system. A service may have mounts of its own, and not see some of others.
-    let mounts = match sysfs.file("proc/1/mountinfo", MAX)? {
-        Some(mounts) => mounts,
-        None => sysfs.file("proc/self/mountinfo", MAX)?.unwrap_or_default(),
-    };
     let swaps = sysfs.file("proc/swaps", MAX)?.unwrap_or_default();
-    let mut found: Vec<Use> = String::from_utf8_lossy(&mounts)
-        .lines()
-        .filter_map(mount)
-        .collect();
+    let mut found = mounts(sysfs)?;
     found.extend(
         String::from_utf8_lossy(&swaps)
             .lines()
@@ -49,6 +44,52 @@ pub(super) fn uses(sysfs: &Sysfs) -> Result<Vec<Use>> {
             .filter_map(swap),
     );
     Ok(found)
+}
+
+/// The mounts of the system, and those of each other name space that it does not have itself: the volumes of a container are
+/// mounted nowhere else. A service may have mounts of its own, too, and not see some of others.
+fn mounts(sysfs: &Sysfs) -> Result<Vec<Use>> {
+    let mut found = table(sysfs, "1")?;
+    if found.is_empty() {
+        found = table(sysfs, "self")?;
+    }
+    let mut seen: HashSet<PathBuf> = space(sysfs, "1").into_iter().collect();
+    for pid in sysfs.names("proc")? {
+        if !pid.bytes().all(|byte| byte.is_ascii_digit()) {
+            continue;
+        }
+        // A process that ends meanwhile has none.
+        let Some(space) = space(sysfs, &pid) else {
+            continue;
+        };
+        if !seen.insert(space) {
+            continue;
+        }
+        for mut mount in table(sysfs, &pid).unwrap_or_default() {
+            let known = |other: &Use| other.device == mount.device && other.source == mount.source;
+            if !found.iter().any(known) {
+                mount.what = format!("{} by process {pid}", mount.what);
+                found.push(mount);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Identity of a process's name space for mounts.
+fn space(sysfs: &Sysfs, pid: &str) -> Option<PathBuf> {
+    sysfs.link(&format!("proc/{pid}/ns/mnt")).ok().flatten()
+}
+
+/// Mounts as a process sees them.
+fn table(sysfs: &Sysfs, pid: &str) -> Result<Vec<Use>> {
+    let mounts = sysfs
+        .file(&format!("proc/{pid}/mountinfo"), MAX)?
+        .unwrap_or_default();
+    Ok(String::from_utf8_lossy(&mounts)
+        .lines()
+        .filter_map(mount)
+        .collect())
 }
 
 /// `36 35 98:0 /subvol /mnt rw,noatime shared:1 - ext3 /dev/root rw`
