@@ -97,7 +97,7 @@ is 'running there' "$(ct_status $ct pve2)" running
 is 'content' "$(got pve2)" 'two two'
 ok 'shut down' on2 pct shutdown $ct --timeout 20
 is 'stopped' "$(ct_status $ct pve2)" stopped
-for ((i = 0; i < 50; i++)); do [ "$(loops)" = 0 ] && break; sleep 0.2; done # the hook after the stop runs by itself
+for ((i = 0; i < 50; i++)); do [ "$(loops 0)" = 0 ] && break; sleep 0.2; done # the hook after the stop runs by itself
 is 'no loop device is left' "$(loops 0)" 0
 ok 'destroy' on2 pct destroy $ct
 nothing_left
