@@ -28,7 +28,7 @@ put() { for f; do cp "$f" "$ROOT/root/" || return; done; }
 
 base=$(tree_base "$release" 2>>"$LOG") || skip_all "no tree of Debian's $release: $(tail -n 3 "$LOG" | paste -sd' ')"
 tree_over "$base" || { fail "a tree of Debian's $release"; finish; exit 1; }
-mkdir -p "$ROOT$FAST" "$ROOT/etc/pve"
+mkdir -p "$ROOT$FAST" "$ROOT/etc/pve/nodes/node1"
 echo node1 >"$ROOT/etc/hostname"
 printf 'blockio: fast\n\tpath %s\n\njoviandss: far\n\tpool_name Pool-0\n' $FAST >"$ROOT/etc/pve/storage.cfg"
 cp "$ROOT/etc/pve/storage.cfg" "$T/storage.cfg"
@@ -58,6 +58,8 @@ is 'the daemons and the HA manager are told to reload' "$(inside sort -u /var/tm
 is 'the socket listens' "$(inside systemctl is-active pve-blockio.socket)" active
 is 'also after the next start' "$(inside systemctl is-enabled pve-blockio.socket pve-blockio.service | paste -sd,)" enabled,enabled
 is 'the service runs' "$(inside systemctl is-active pve-blockio.service)" active
+ok 'it tells the cluster its version' inside sh -c 'i=0
+    until [ -s /etc/pve/nodes/node1/pve-blockio.json ]; do i=$((i + 1)); [ $i -lt 100 ] || exit 1; sleep 0.1; done'
 is 'and says so itself' "$(service StatusText)" "serving as node node1, version $VERSION~previous"
 is 'it has a control group of its own' "$(service ControlGroup)" /system.slice/pve-blockio.service
 is 'the socket is for root only' "$(inside stat -c '%U %a' $SOCKET)" 'root 600'
