@@ -17,9 +17,8 @@ export SCFG
 # The same as PVE has it in its configuration.
 jq -r --arg id "$STOREID" '"\(.type): \($id)", (to_entries[] | select(.key != "type") |
     "\t\(.key) \(.value | if type == "object" then keys | join(",") else . end)")' <<<"$SCFG" >"$CONFIG"
-# By systemd, so that there is a journal.
-must 'the service' systemd-run --quiet --collect --unit=pve-blockio.service "$PVE_BLOCKIO_CLI" serve --socket "$PVE_BLOCKIO_SOCKET" --log-level debug
-must 'which answers' until_true 30 ask ping
+export SERVICE_OUTPUT=journal
+must 'the service' service_start
 ok 'the storage is added' call 'on_add_hook($storeid, $scfg, user_password => $ARGV[0])' 'quite a secret'
 ok 'and activated' call 'activate_storage($storeid, $scfg, {})'
 
@@ -84,7 +83,7 @@ for guest in 100 101 102; do
 done
 is 'nothing is left over' "$(sweep)" 'nothing is left over'
 ok 'the storage is deleted' call 'on_delete_hook($storeid, $scfg)'
-ok 'the service ends' systemctl stop pve-blockio.service
+ok 'the service ends' service_stop
 jovian_stop
 ok 'the foreign map goes by its own' flush t-0
 ok 'and its sessions' eval 'remove_disks t-0 && logout t && forget t'

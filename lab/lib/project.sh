@@ -13,6 +13,7 @@ printf '#!/bin/sh\nPATH=%s:$PATH exec %s "$@"\n' "$(dirname "$(readlink -f "$(co
     >"$PVE_BLOCKIO_CLI" && chmod 755 "$PVE_BLOCKIO_CLI"
 export STOREID=lab SCFG='{}'
 SERVICE_LOG=${LOG%.log}.service.log
+SERVICE_OUTPUT=append:$SERVICE_LOG # or `journal`
 SERVICE_PID=/run/lab/service.pid # a file: assertions run their commands in a shell of their own
 
 # As the installed unit runs it, in its sandbox, but for what starts it and for what happens when it ends.
@@ -23,7 +24,7 @@ service_start() { # [OPTION...]: more options of `pve-blockio serve`; output goe
         -e '/^(Requires|After|Before|Documentation|StartLimitIntervalSec|Restart|RestartSec)=/d' -e '/^\[Install\]/,$d' \
         "$project/systemd/pve-blockio.service" >"$unit"
     {
-        printf '[Service]\nStandardOutput=append:%s\nStandardError=append:%s\n' "$SERVICE_LOG" "$SERVICE_LOG"
+        printf '[Service]\nStandardOutput=%s\nStandardError=%s\n' "$SERVICE_OUTPUT" "$SERVICE_OUTPUT"
         env | sed -n 's/^\(PVE_BLOCKIO_[A-Z]*=.*\)/Environment="\1"/p'
     } >>"$unit"
     systemctl daemon-reload
