@@ -56,10 +56,6 @@ export class DrbdConnector implements Connector {
     await removeLink(link);
   }
 
-  async released(): Promise<void> {
-    // A replica keeps its device; nobody uses it by our name any more.
-  }
-
   async refresh(ctx: Context, connection: Connection, size: Bytes): Promise<void> {
     const path = devicePath(connection);
     const grown = async () => {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 
-import { fail } from "../../common/errors.js";
 import { blockVolumes } from "../block-volumes.js";
 import type { DriverEnvironment, StorageType, VolnameRule, VolumeRef } from "../contract.js";
+import { driverOf } from "../open-driver.js";
 import { JoviandssDriver } from "./driver.js";
 import { joviandssProperties, parseSection } from "./schema.js";
 import { dropSecrets, storeSecrets } from "./secrets.js";
@@ -68,20 +68,5 @@ export function openDriver(
   environment: DriverEnvironment,
   options?: DriverOptions,
 ): JoviandssDriver {
-  try {
-    return new JoviandssDriver(parseSection(scfg), environment, options);
-  } catch (error) {
-    throw fail(
-      "invalid",
-      `storage '${environment.storeid}': ${describe(error)}; correct it with pvesm set`,
-      error,
-    );
-  }
-}
-
-/** Without the values, which may be secrets. */
-function describe(error: unknown): string {
-  const { issues } = error as { issues?: { path: PropertyKey[]; message: string }[] };
-  if (!issues) return error instanceof Error ? error.message : String(error);
-  return issues.map(({ path, message }) => `property '${path.join(".")}': ${message}`).join(", ");
+  return driverOf(environment.storeid, () => new JoviandssDriver(parseSection(scfg), environment, options));
 }

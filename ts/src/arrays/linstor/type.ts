@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-import { fail } from "../../common/errors.js";
 import { blockVolumes } from "../block-volumes.js";
 import type { DriverEnvironment, StorageType, VolnameRule, VolumeRef } from "../contract.js";
+import { driverOf } from "../open-driver.js";
 import { LinstorDriver } from "./driver.js";
 import { linstorProperties } from "./properties.js";
 import { forgetNames } from "./records.js";
@@ -75,20 +75,5 @@ export function openDriver(
   environment: DriverEnvironment,
   options?: DriverOptions,
 ): LinstorDriver {
-  try {
-    return new LinstorDriver(parseSection(scfg), environment, options);
-  } catch (error) {
-    throw fail(
-      "invalid",
-      `storage '${environment.storeid}': ${describe(error)}; correct it with pvesm set`,
-      error,
-    );
-  }
-}
-
-/** Without the values, which may be secrets. */
-function describe(error: unknown): string {
-  const { issues } = error as { issues?: { path: PropertyKey[]; message: string }[] };
-  if (!issues) return error instanceof Error ? error.message : String(error);
-  return issues.map(({ path, message }) => `property '${path.join(".")}': ${message}`).join(", ");
+  return driverOf(environment.storeid, () => new LinstorDriver(parseSection(scfg), environment, options));
 }
