@@ -1,11 +1,21 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-// Reads what a suite printed: how many tests passed, failed, were skipped, and why.
+// Reads what a suite printed: how many tests passed, failed, were skipped, and why, and which failed.
 // Each reader returns undefined when it finds no count at all, which the runner treats as a failure.
 
 const sum = (numbers) => numbers.reduce((total, number) => total + Number(number), 0);
 
 function lastMatch(text, pattern) {
   return [...text.matchAll(pattern)].at(-1);
+}
+
+// Of TAP, `prove`, `cargo test`, `node --test` and our own linters. A description may hold what differed: one line of it will do.
+const FAILURE =
+  /^\s*(?:not ok(?: \d+)?(?: - )?|#\s+Failed test |FAILED\s+|✖ (?!failing tests:))(.*)$|^test (.+) \.\.\. FAILED$/gm;
+
+/** The names of the tests that failed, each once, in the order in which they did. */
+export function failuresIn(text) {
+  const names = [...text.matchAll(FAILURE)].map((match) => (match[1] ?? match[2]).trim());
+  return [...new Set(names)];
 }
 
 /** `cargo test`: one result line per test binary. */

@@ -4,6 +4,7 @@
 // TIER=1        only the fast suites
 // ONLY="a b"    only the suites of these names
 import { mkdirSync, writeFileSync } from "node:fs";
+import { failuresIn } from "./counts.mjs";
 import { execute, LOG_DIRECTORY } from "./execute.mjs";
 import { report, totalLine, totals } from "./report.mjs";
 import { allSuites } from "./suites.mjs";
@@ -42,7 +43,9 @@ async function runSuite(suite, alone) {
   const run = await execute(suite, alone);
   if (!alone) process.stdout.write(`${title}${run.text}`);
   const outcome = verdict(run, suite.read);
-  return { name, onlyFailuresCount, seconds: (performance.now() - started) / 1000, ...outcome };
+  const seconds = (performance.now() - started) / 1000;
+  const failures = outcome.failed > 0 ? failuresIn(run.text) : [];
+  return { name, onlyFailuresCount, seconds, failures, ...outcome };
 }
 
 mkdirSync(LOG_DIRECTORY, { recursive: true });

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 // The closing table, and the one line that other programs read.
 
+const SHOWN_FAILURES = 20; // of a suite; its log has them all
+
 const line = (cells) =>
   `${cells[0].padEnd(16)}${cells
     .slice(1, 5)
@@ -16,6 +18,15 @@ export function totals(results) {
   };
 }
 
+function failedLines({ name, failed, note, failures = [] }) {
+  if (!failed) return [];
+  const shown = failures.slice(0, SHOWN_FAILURES);
+  const more = failures.length - shown.length;
+  if (shown.length === 0) shown.push(note ?? "no test is named");
+  if (more > 0) shown.push(`and ${more} more: build/test-logs/${name}.log`);
+  return shown.map((failure) => `failed: ${name}: ${failure}`);
+}
+
 export function report(results) {
   const rows = results
     .filter((result) => result.leftOut === undefined)
@@ -28,11 +39,14 @@ export function report(results) {
   const skipped = results.flatMap((r) =>
     [...new Set(r.reasons ?? [])].map((reason) => `skipped: ${r.name}: ${reason}`),
   );
+  // Last, where whoever sees the end of a long log finds them.
+  const failed = results.flatMap((r) => failedLines(r));
   return [
     line(["suite", "passed", "failed", "skipped", "time"]).trimEnd(),
     ...rows,
     ...leftOut,
     ...skipped,
+    ...failed,
   ].join("\n");
 }
 

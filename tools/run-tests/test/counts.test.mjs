@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { fromCargo, fromLastLine, fromTap } from "../counts.mjs";
+import { failuresIn, fromCargo, fromLastLine, fromTap } from "../counts.mjs";
 
 test("cargo: results of all binaries are added", () => {
   const text = [
@@ -59,4 +59,28 @@ test("last line: counts, with and without skipped tests", () => {
 
 test("last line: a count in the middle does not count", () => {
   assert.equal(fromLastLine("5 passed, 0 failed\nSegmentation fault\n"), undefined);
+});
+
+test("failures: every runner's way to say so, each test once", () => {
+  const text = [
+    "test copy ... ok",
+    "test stream::zero ... FAILED",
+    "    not ok 3 - inner case",
+    "not ok 2 - pool › is not there",
+    "ok 4 - not ok in a title",
+    "#   Failed test 'at its time'",
+    "#   Failed test 'at its time'",
+    "FAILED  clippy",
+    "✖ failing tests:",
+    "✖ counts (0.4ms)",
+    "test result: FAILED. 4 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out",
+  ].join("\n");
+  assert.deepEqual(failuresIn(text), [
+    "stream::zero",
+    "inner case",
+    "pool › is not there",
+    "'at its time'",
+    "clippy",
+    "counts (0.4ms)",
+  ]);
 });
