@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
+import { once } from "node:events";
 import type { Socket } from "node:net";
 import { StringDecoder } from "node:string_decoder";
 import { BlockioError, fail, wrap } from "../common/errors.js";
 import type { Logger } from "../common/log.js";
 import type { Storages } from "../plugin/storage.js";
 import type { Leases } from "../plugin/stream.js";
-import { dispatch } from "./dispatch.js";
+import { dispatch, isBrief } from "./dispatch.js";
 import { maxLineBytes, workingIntervalMs } from "./limits.js";
 import type { Metrics } from "./metrics.js";
 import { type Reply, type Request, requestSchema } from "./protocol.js";
@@ -27,6 +28,7 @@ export class Connection {
   /** Ends what is counted as long as the client is there. */
   readonly #counted: (() => void)[] = [];
   #buffer = "";
+  #stopping = false;
   /** Settles when the client is gone and everything of it has ended. */
   readonly ended: Promise<void>;
 
@@ -54,21 +56,20 @@ export class Connection {
     });
   }
 
-  /** True while a call runs or an import is under way. */
-  get busy(): boolean {
-    return this.#calls.size > 0 || this.#leases.size > 0;
-  }
-
-  /** Hangs up once the calls under way have been answered. */
+  /**
+   * Because the service ends: from now on only brief calls are begun, see {@link isBrief}. Others wait for the next
+   * service: their client hears that they are worked on until this one hangs up, and then sends them again. Settles
+   * when the calls under way have been answered.
+   */
   async finish(): Promise<void> {
+    this.#stopping = true;
     await Promise.allSettled(this.#calls);
-    this.socket.end();
   }
 
   /** Hangs up because the service ends: imports go on without it, so nothing is taken back. */
   leave(): void {
     this.#leases.clear();
-    this.socket.destroy();
+    this.socket.destroySoon();
   }
 
   #receive(chunk: Buffer): void {
@@ -93,6 +94,10 @@ export class Connection {
   async #handle(line: string): Promise<void> {
     let id = 0;
     let working: NodeJS.Timeout | undefined;
+    const work = () => {
+      this.#working.add(id);
+      working = setInterval(() => this.#send({ id, working: true }), workingIntervalMs);
+    };
     try {
       const request = parseRequest(line);
       id = request.id;
@@ -103,8 +108,11 @@ export class Connection {
         this.#send({ id, result: about(this.service, request) });
         return;
       }
-      this.#working.add(id);
-      working = setInterval(() => this.#send({ id, working: true }), workingIntervalMs);
+      work();
+      if (this.#stopping && !isBrief(request.method)) {
+        await once(this.socket, "close");
+        return;
+      }
       const result = await dispatch(this.storages, request, {
         leases: this.#leases,
         signal: this.#gone.signal,

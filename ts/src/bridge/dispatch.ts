@@ -21,6 +21,18 @@ export interface Caller {
   readonly track?: (work: Promise<void>) => void;
 }
 
+/** The longest time limit of a call that a service still begins while it stops, in milliseconds. */
+const briefMs = 10_000;
+
+/**
+ * Whether a service that stops still begins this call, so that status and lists go on while it finishes longer ones.
+ * What is unknown is begun as well: the answer to it is brief.
+ */
+export function isBrief(name: string): boolean {
+  const method = Object.hasOwn(methods, name) ? methods[name] : undefined;
+  return method === undefined || (method.locksNothing && method.deadlineMs <= briefMs);
+}
+
 /**
  * Runs one request: checks it, opens its storage, takes the guests' locks, applies the deadline, checks the
  * result. Whatever goes wrong leaves as a {@link BlockioError}.

@@ -26,6 +26,8 @@ interface MethodSpec<Args extends z.ZodType, Result extends z.ZodType> {
 /** A method with its types folded away: unknown in, unknown out, checked on both sides. */
 export interface Method {
   readonly deadlineMs: number;
+  /** Locks no guest: changes nothing that another service would have to know of. */
+  readonly locksNothing: boolean;
   /** Throws zod's error for malformed arguments. */
   readonly prepare: (rawArgs: unknown) => {
     guests: (storage: Storage, call: Pick<Call, "leases">) => readonly number[];
@@ -39,6 +41,7 @@ export function method<Args extends z.ZodType, Result extends z.ZodType>(
 ): Method {
   return {
     deadlineMs: spec.deadlineMs,
+    locksNothing: spec.guests === undefined,
     prepare: (rawArgs) => {
       const args = spec.args.parse(rawArgs);
       return {

@@ -23,6 +23,7 @@ export interface BridgeOptions {
 export class Bridge {
   readonly #server: Server;
   readonly #connections = new Set<Connection>();
+  #stopping = false;
 
   constructor(private readonly options: BridgeOptions) {
     const service = {
@@ -33,6 +34,7 @@ export class Bridge {
     this.#server = createServer({ allowHalfOpen: true }, (socket) => {
       const connection = new Connection(socket, options.storages, service, options.log);
       this.#connections.add(connection);
+      if (this.#stopping) void connection.finish();
       void connection.ended.then(() => this.#connections.delete(connection));
     });
   }
@@ -65,21 +67,23 @@ export class Bridge {
   }
 
   /**
-   * Stops accepting, lets calls under way finish for a while, then hangs up. Imports go on: their streams find
-   * the next service.
+   * Lets calls under way finish for a while, then hangs up. Until then clients are still accepted, as they would hear
+   * nothing in the queue of a passed socket: brief calls are answered, others wait for the next service. Imports go
+   * on: their streams find the next service.
    */
   async stop(): Promise<void> {
-    this.#server.close();
-    const all = [...this.#connections];
-    const finished = Promise.allSettled(all.map((connection) => connection.finish()));
+    this.#stopping = true;
+    const finished = Promise.allSettled([...this.#connections].map((connection) => connection.finish()));
     let timer: NodeJS.Timeout | undefined;
     const limit = new Promise((resolve) => {
       timer = setTimeout(resolve, stopLimitMs);
     });
     await Promise.race([finished, limit]);
-    clearTimeout(timer);
+    this.#server.close();
+    const all = [...this.#connections];
     for (const connection of all) connection.leave();
     await Promise.race([Promise.allSettled(all.map((connection) => connection.ended)), limit]);
+    clearTimeout(timer);
   }
 
   #listen(options: ListenOptions): Promise<void> {

@@ -12,15 +12,24 @@ import { Storages } from "../../src/plugin/storage.js";
 
 interface Reply {
   id: number;
+  working?: true;
   result?: unknown;
   error?: { code: string; message: string };
 }
 
-async function start(t: ExecutionContext): Promise<{ socket: string; dir: string; bridge: Bridge }> {
+interface Started {
+  socket: string;
+  dir: string;
+  bridge: Bridge;
+  storages: Storages;
+}
+
+async function start(t: ExecutionContext): Promise<Started> {
   const dir = mkdtempSync(join(tmpdir(), "blockio-bridge-"));
   const socket = join(dir, "bridge.sock");
+  const storages = new Storages({ name: "node1" });
   const bridge = new Bridge({
-    storages: new Storages({ name: "node1" }),
+    storages,
     version: "9.9.9",
     log: silentLogger,
   });
@@ -29,7 +38,7 @@ async function start(t: ExecutionContext): Promise<{ socket: string; dir: string
     await bridge.stop();
     rmSync(dir, { recursive: true, force: true });
   });
-  return { socket, dir, bridge };
+  return { socket, dir, bridge, storages };
 }
 
 class Client {
@@ -50,6 +59,12 @@ class Client {
   async next(): Promise<Reply | undefined> {
     const { value, done } = await this.#iterator.next();
     return done ? undefined : (JSON.parse(value) as Reply);
+  }
+
+  /** The next reply that is more than a sign of life. */
+  async answer(): Promise<Reply | undefined> {
+    const reply = await this.next();
+    return reply?.working ? await this.answer() : reply;
   }
 
   close(): void {
@@ -146,4 +161,60 @@ test("a service that stops answers what it has begun and then hangs up", async (
   t.is((await client.next())?.id, 1);
   await bridge.stop();
   t.is(await client.next(), undefined);
+});
+
+/** A guest's lock that a call waits for, so that the call is under way until `release`. */
+async function callUnderWay(t: ExecutionContext) {
+  const { socket, dir, bridge, storages } = await start(t);
+  const section = { storeid: "store", scfg: { type: "blockio", path: dir, content: { images: true } } };
+  const alloc = (id: number, vmid: number) => ({
+    id,
+    method: "alloc_image",
+    ...section,
+    args: { vmid, format: "raw", name: null, size: "1048576" },
+  });
+  const release = await storages
+    .open(section.storeid, section.scfg)
+    .lockGuests([100], AbortSignal.timeout(60_000));
+  const client = new Client(socket);
+  client.send(alloc(1, 100));
+  t.deepEqual(await client.next(), { id: 1, working: true });
+  return { socket, bridge, section, alloc, client, release };
+}
+
+test("while a service finishes a long call, brief ones are answered, on new connections too", async (t) => {
+  const { socket, bridge, section, client, release } = await callUnderWay(t);
+  const stopped = bridge.stop();
+  for (const one of [client, new Client(socket)]) {
+    one.send({ id: 7, method: "status", ...section, args: {} });
+    const reply = await one.answer();
+    t.is(reply?.id, 7);
+    t.truthy(reply?.result, JSON.stringify(reply));
+  }
+  release();
+  t.is((await client.answer())?.id, 1, "what was under way is answered");
+  await stopped;
+  t.is(await client.next(), undefined);
+});
+
+test("a change asked of a service that stops hears of work until it hangs up, and is not begun", async (t) => {
+  const { socket, bridge, alloc, section, client, release } = await callUnderWay(t);
+  const stopped = bridge.stop();
+  const late = new Client(socket);
+  late.send(alloc(2, 101));
+  t.deepEqual(await late.next(), { id: 2, working: true });
+  release();
+  await stopped;
+  t.is(await late.answer(), undefined);
+  t.is((await client.answer())?.id, 1, "what was under way is answered");
+  const next = new Bridge({ storages: new Storages({ name: "n" }), version: "1", log: silentLogger });
+  await next.listen(socket);
+  t.teardown(() => next.stop());
+  const asked = new Client(socket);
+  asked.send({ id: 3, method: "list_images", ...section, args: { vmid: null, vollist: null } });
+  const list = (await asked.answer())?.result as { vmid: number }[];
+  t.deepEqual(
+    list.map(({ vmid }) => vmid),
+    [100],
+  );
 });
