@@ -3,7 +3,7 @@ package PVE::Storage::Custom::Blockio::Client;
 
 use v5.36;
 
-use Errno qw(EACCES EAGAIN ECONNREFUSED EINTR ENOENT);
+use Errno qw(EACCES EAGAIN ECONNREFUSED ECONNRESET EINTR ENOENT);
 use Fcntl qw(F_SETFD FD_CLOEXEC);
 use JSON ();
 use Socket qw(AF_UNIX MSG_NOSIGNAL SOCK_NONBLOCK SOCK_STREAM pack_sockaddr_un);
@@ -176,6 +176,7 @@ my sub read_line($connection, $limit) {
         my $count =
             sysread($connection->{fh}, $connection->{buffer}, 65536, length($connection->{buffer}));
         next if !defined($count) && ($! == EAGAIN || $! == EINTR);
+        $connection->{unread} = !defined($count) && $! == ECONNRESET;
         return if !$count;
     }
     return substr($connection->{buffer}, 0, index($connection->{buffer}, "\n") + 1, '');
@@ -191,10 +192,12 @@ my sub receive_reply($connection, $id, $limit) {
     return $reply;
 }
 
-# Reply and whether the whole request went out.
+# Reply and whether the service may have read the whole request. The kernel resets a connection
+# whose request lies there unread, such as one in the queue of a socket that is being closed.
 my sub exchange($connection, $line, $id, $limit) {
     my $sent = send_line($connection, $line, $limit);
     my $reply = $sent ? receive_reply($connection, $id, $limit) : undef;
+    $sent = 0 if $connection->{unread};
     # nothing may follow a reply, so what is left would belong to no call
     $kept = $connection if $reply && $connection->{buffer} eq '';
     return ($reply, $sent);
@@ -206,15 +209,17 @@ my sub exchange($connection, $line, $id, $limit) {
 my sub transact($line, $id, $limit) {
     my $connection = take_kept();
     my $times_sent = 0;
-    for my $attempt (1 .. 3) {
-        $connection //= connect_service($limit, $times_sent);
+    my $is_restarting = 0;
+    for my $attempt (1 .. 4) {
+        $connection //= connect_service($limit, $is_restarting);
         my ($reply, $sent) = exchange($connection, $line, $id, $limit);
         return $reply if $reply;
         $times_sent += $sent;
         last if $times_sent == 2;
+        $is_restarting ||= $sent || $connection->{unread};
         $connection = undef;
         # what ends may accept connections until it has ended
-        sleep(0.1) if $sent;
+        sleep(0.1) if $is_restarting;
     }
     fail(unreachable => "pve-blockio service ended in the middle of the call; $HELP");
     return;
