@@ -115,7 +115,7 @@ export class Patient {
     return { sim, portals };
   }
 
-  examine(limitMs = 10_000): Promise<Reported[]> {
+  examine(limitMs = 60_000): Promise<Reported[]> {
     const machine: Machine = {
       root: this.root,
       cluster: this.cluster,

@@ -6,8 +6,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import test, { type ExecutionContext } from "ava";
+import { eventually } from "../eventually.js";
 import { iqn, session } from "./joviandss.js";
-import { eventually } from "./storpool.js";
 
 const program = "build/src/cli/main.js";
 

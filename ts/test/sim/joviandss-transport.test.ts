@@ -3,8 +3,8 @@ import { X509Certificate } from "node:crypto";
 import test from "ava";
 import { selfSigned } from "../../sim/common/certificate.js";
 import { faultPlanSchema, JovianSimulator } from "../../sim/joviandss/index.js";
+import { eventually } from "../eventually.js";
 import { iqn, Session, session } from "./joviandss.js";
-import { eventually } from "./storpool.js";
 
 test("the certificate signs itself, for every address", (t) => {
   const { cert, key } = selfSigned("array", ["127.0.0.1", "fd00::1:2", "not-an-address"]);

@@ -6,8 +6,8 @@ import { request } from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "ava";
+import { eventually } from "../eventually.js";
 import { type Row, session } from "./linstor.js";
-import { eventually } from "./storpool.js";
 
 const program = "build/src/cli/main.js";
 

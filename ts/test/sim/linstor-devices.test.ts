@@ -14,9 +14,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import anyTest, { type ExecutionContext } from "ava";
 import { LinstorSimulator, type SimulatorOptions } from "../../sim/linstor/index.js";
+import { eventually } from "../eventually.js";
 import { codeOf, type Row, type Session, session } from "./linstor.js";
 import { cannotLoop, loopsOver, read, sizeOf, write } from "./machine.js";
-import { eventually } from "./storpool.js";
 
 const reason = cannotLoop();
 const test = reason === undefined ? anyTest.serial : anyTest.serial.skip;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import test from "ava";
 import type { SimulatorOptions } from "../../sim/linstor/index.js";
+import { eventually } from "../eventually.js";
 import { codeOf, type Entry, type Row, type Session, session, severityOf } from "./linstor.js";
-import { eventually } from "./storpool.js";
 
 const codes = (entries: readonly Entry[]) => entries.map(codeOf);
 const a = "resource-definitions/vm-100-disk-1";

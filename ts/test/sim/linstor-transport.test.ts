@@ -3,8 +3,8 @@
 import { request } from "node:https";
 import { connect, rootCertificates } from "node:tls";
 import test from "ava";
+import { eventually } from "../eventually.js";
 import { codeOf, entriesOf, type Row, session, severityOf } from "./linstor.js";
-import { eventually } from "./storpool.js";
 
 /** What a request failed with; fetch does not reject with errors of ours. */
 const problemOf = (sent: Promise<unknown>) =>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import test from "ava";
-import { eventually, mib, type Row, session } from "./storpool.js";
+import { eventually } from "../eventually.js";
+import { mib, type Row, session } from "./storpool.js";
 
 test("objects are attached, change rights and are detached; both forms of the request work", async (t) => {
   const s = await session(t);

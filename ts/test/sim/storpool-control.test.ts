@@ -2,7 +2,8 @@
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import test from "ava";
-import { eventually, type Row, session } from "./storpool.js";
+import { eventually } from "../eventually.js";
+import { type Row, session } from "./storpool.js";
 
 const program = "build/src/cli/main.js";
 

@@ -15,8 +15,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import anyTest from "ava";
 import { StorPoolSimulator } from "../../sim/storpool/index.js";
+import { eventually } from "../eventually.js";
 import { cannotLoop, loopsOver, machine, read, sizeOf, write } from "./machine.js";
-import { eventually, mib, session } from "./storpool.js";
+import { mib, session } from "./storpool.js";
 
 const reason = cannotLoop();
 const test = reason === undefined ? anyTest.serial : anyTest.serial.skip;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import test from "ava";
 import { faultPlanSchema, StorPoolSimulator } from "../../sim/storpool/index.js";
-import { eventually, mib, Session, session } from "./storpool.js";
+import { eventually } from "../eventually.js";
+import { mib, Session, session } from "./storpool.js";
 
 test("a request without the right token is refused and changes nothing", async (t) => {
   const s = await session(t);

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { request } from "node:http";
-import { setTimeout as sleep } from "node:timers/promises";
 import type { ExecutionContext } from "ava";
 import { type SimulatorOptions, StorPoolSimulator } from "../../sim/storpool/index.js";
 
@@ -102,11 +101,4 @@ export async function session(t: ExecutionContext, options: SimulatorOptions = {
   const sim = await StorPoolSimulator.start(options);
   t.teardown(() => sim.close());
   return new Session(sim);
-}
-
-/** Waits until something is so; false after two seconds. */
-export async function eventually(done: () => boolean | Promise<boolean>): Promise<boolean> {
-  for (const end = performance.now() + 2000; performance.now() < end; await sleep(5))
-    if (await done()) return true;
-  return false;
 }

@@ -2,6 +2,7 @@
 import test, { type ExecutionContext } from "ava";
 import type { SimulatorOptions } from "../../../sim/storpool/index.js";
 import type { VolumeRef } from "../../../src/arrays/contract.js";
+import { eventually } from "../../eventually.js";
 import { type Change, type NodeName, Nodes } from "./nodes.js";
 
 const a = 11;
@@ -101,8 +102,11 @@ test("a source that still has the disk open says busy, and the target keeps it",
 test("a source that closes the disk a little late is waited for", async (t) => {
   const { n, disk } = await migrating(t);
   n.guest(100, { node: "node-b" });
-  setTimeout(() => n.open("node-a", disk, false), 300);
+  const attempts = () => n.changes().filter((change) => takes(change, a)).length;
+  const closing = eventually(() => attempts() >= 2).then(() => n.open("node-a", disk, false));
   await n.deactivate("node-a", disk);
+  await closing;
+  t.true(attempts() > 2);
   t.deepEqual(n.holders(disk), ["node-b"]);
   harmless(t, n, b);
 });
