@@ -49,7 +49,7 @@ test("a description finds what it does not know in requests and replies", (t) =>
 
 const published = OpenApi.fromEnvironment();
 const maybe = published ? test : test.skip;
-const reason = published ? "" : " (LINSTOR_OPENAPI names no file)";
+const reason = published ? "" : " [not run: LINSTOR_OPENAPI does not name the description]";
 
 /** A session whose exchanges are compared with the description. */
 async function watched(
