@@ -2,20 +2,26 @@
 import type * as z from "zod";
 import type { Context } from "../../common/context.js";
 import { fail } from "../../common/errors.js";
-import { JovianError, means } from "./answer.js";
-import { type Call, entriesOf } from "./call.js";
-import type { Transport } from "./transport.js";
+import type { Call } from "../../common/http/call.js";
+import { JsonApi } from "../../common/http/json-api.js";
+import type { Transport } from "../../common/http/transport.js";
+import { type ArrayAnswer, JovianError, means } from "./answer.js";
+import { entriesOf, type JovianCall } from "./call.js";
 
 /** Rows of one page; more pages than `mostPages` is an array that counts wrongly. */
 const pageRows = 100;
 const mostPages = 10_000;
 
 /** What all requests of one pool have in common: paths, decoding, pages, and errors that need a second look. */
-export class Api {
+export class Api extends JsonApi<JovianCall, ArrayAnswer> {
+  protected readonly array = "JovianDSS";
+
   constructor(
-    readonly transport: Transport,
+    transport: Transport<JovianCall, ArrayAnswer>,
     readonly pool: string,
-  ) {}
+  ) {
+    super(transport);
+  }
 
   /** A path below the pool. */
   path(...parts: readonly string[]): string {
@@ -26,7 +32,7 @@ export class Api {
    * Sends a request. An error that says that something is missing, but not what, is settled by a look at the pool: while
    * that is there, it is the object.
    */
-  async send(ctx: Context, call: Call): Promise<unknown> {
+  async send(ctx: Context, call: JovianCall): Promise<unknown> {
     try {
       return await this.transport.call(ctx, call);
     } catch (error) {
@@ -37,35 +43,16 @@ export class Api {
     }
   }
 
-  /** Asks for one object. */
-  async get<T extends z.ZodType>(
-    ctx: Context,
-    what: string,
-    path: string,
-    schema: T,
-    how: Pick<Call, "probe"> = {},
-  ): Promise<z.output<T>> {
-    const data = await this.send(ctx, { what, method: "GET", path, repeat: "repeatable", ...how });
-    return this.decode(what, schema, data);
+  protected override isAbsent(error: unknown): boolean {
+    return means(error, "absent");
   }
 
-  /** The same; undefined when the array says that there is none. */
-  async find<T extends z.ZodType>(
-    ctx: Context,
-    what: string,
-    path: string,
-    schema: T,
-  ): Promise<z.output<T> | undefined> {
-    try {
-      return await this.get(ctx, what, path, schema);
-    } catch (error) {
-      if (means(error, "absent")) return undefined;
-      throw error;
-    }
+  protected override query(ctx: Context, call: Call): Promise<unknown> {
+    return this.send(ctx, call);
   }
 
   /** A list without pages. A row that cannot be read fails it: guards rest on lists. */
-  async list<T extends z.ZodType>(
+  override async list<T extends z.ZodType>(
     ctx: Context,
     what: string,
     path: string,
@@ -108,18 +95,6 @@ export class Api {
       before = shown;
     }
     throw fail("internal", `${what}: JovianDSS has no last page; look at its list`);
-  }
-
-  /** Makes what came in the shape that is expected. @throws `internal` */
-  decode<T extends z.ZodType>(what: string, schema: T, data: unknown): z.output<T> {
-    const result = schema.safeParse(data);
-    if (result.success) return result.data;
-    const [issue] = result.error.issues;
-    // Only the place is told: values may be anything.
-    throw fail(
-      "internal",
-      `${what}: JovianDSS's answer lacks '${issue?.path.join(".") ?? ""}'; update pve-blockio`,
-    );
   }
 }
 

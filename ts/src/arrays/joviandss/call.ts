@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-import type { Context } from "../../common/context.js";
+import type { Call } from "../../common/http/call.js";
 import type { TransportLimits } from "../../common/http/limits.js";
 import type { Secret } from "../../common/secret.js";
 
@@ -29,30 +29,14 @@ export const defaultLimits: TransportLimits = {
   pausesMs: [1_000, 2_000, 4_000, ...Array<number>(14).fill(8_000)],
 };
 
-/** What to send; `what` names operation and object in errors. */
-export interface Call {
-  readonly what: string;
-  readonly method: "GET" | "POST" | "PUT" | "DELETE";
-  /** Behind `/api/v4/`, as it goes over the wire: the array was never asked with encoded names. */
-  readonly path: string;
-  readonly body?: unknown;
-  /**
-   * `repeatable`: may be sent again after a lost reply. `once`: may not, unless `landed` says that it has not worked. All
-   * are repeated when nothing was sent.
-   */
-  readonly repeat: "repeatable" | "once";
-  /** Asks whether a change that got no reply has worked. */
-  landed?(ctx: Context): Promise<boolean>;
+/** What to send. Its path is below `/api/v4/`: the array was never asked with encoded names. */
+export interface JovianCall extends Call {
   /** What a query must give: not null, or a list in one of its shapes. */
   readonly gives?: "value" | "list";
-  /** Milliseconds for one attempt, instead of the usual ones: for what may take long. */
-  readonly limitMs?: number;
-  /** Asks for the state of the array: answered soon, or with an error, and never behind other queries. */
-  readonly probe?: boolean;
 }
 
 /** Whether data can be the answer to a call: under load the array answers queries with null, or with another shape. */
-export function acceptableFor({ method, gives = "value" }: Call): (data: unknown) => boolean {
+export function acceptableFor({ method, gives = "value" }: JovianCall): (data: unknown) => boolean {
   if (method !== "GET") return () => true;
   if (gives === "list") return (data) => entriesOf(data) !== undefined;
   return (data) => data !== null && data !== undefined;

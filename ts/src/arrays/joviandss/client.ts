@@ -4,10 +4,10 @@ import type { TransportLimits } from "../../common/http/limits.js";
 import { JovianError, means } from "./answer.js";
 import { Api } from "./api.js";
 import type { Endpoint } from "./call.js";
+import { transportTo } from "./dialect.js";
 import { Exports } from "./exports.js";
 import { type PoolState, poolSchema, type Vip, vipSchema } from "./shapes.js";
 import { Snapshots } from "./snapshots.js";
-import { Transport } from "./transport.js";
 import { usualPatience, type VolumePatience, Volumes } from "./volumes.js";
 
 /** How long things may take, where that is not as usual. */
@@ -29,7 +29,7 @@ export class JoviandssClient {
 
   constructor(endpoint: Endpoint, pool: string, { limits, volumes, targetsMs }: ClientPace = {}) {
     const patience = { ...usualPatience, ...volumes };
-    this.#api = new Api(new Transport(endpoint, limits), pool);
+    this.#api = new Api(transportTo(endpoint, limits), pool);
     this.volumes = new Volumes(this.#api, patience);
     this.snapshots = new Snapshots(this.#api, patience.deleteMs);
     this.targets = new Exports(this.#api, targetsMs);

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import type { Context } from "../../common/context.js";
 import { fail } from "../../common/errors.js";
+import type { Call } from "../../common/http/call.js";
 import { isLostReply } from "../../common/http/lost.js";
 import type { Secret } from "../../common/secret.js";
 import { waitUntil } from "../../common/wait.js";
 import { means } from "./answer.js";
 import type { Api } from "./api.js";
-import type { Call } from "./call.js";
 import {
   attachmentSchema,
   type JovianLun,

@@ -4,8 +4,8 @@ import * as z from "zod";
 import { codeOf, during, fail } from "../../common/errors.js";
 import { systemCertificates } from "../../common/http/trust.js";
 import { Secret } from "../../common/secret.js";
-import type { Endpoint } from "./call.js";
 import { isOwnNode, originOf } from "./controllers.js";
+import type { Endpoint } from "./dialect.js";
 import type { LinstorSection } from "./schema.js";
 import { passwordFiles } from "./secrets.js";
 

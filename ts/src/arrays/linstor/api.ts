@@ -1,52 +1,20 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-import * as z from "zod";
 import type { Context } from "../../common/context.js";
-import { fail } from "../../common/errors.js";
+import type { Call } from "../../common/http/call.js";
+import { JsonApi } from "../../common/http/json-api.js";
 import { type Entry, means } from "./answer.js";
-import type { Call } from "./call.js";
-import type { Transport } from "./transport.js";
+import type { LinstorSaid } from "./dialect.js";
 
 /** What all requests have in common: paths and decoding. */
-export class Api {
-  constructor(readonly transport: Transport) {}
+export class Api extends JsonApi<Call, LinstorSaid> {
+  protected readonly array = "LINSTOR";
 
-  /** Asks for something. */
-  async get<T extends z.ZodType>(
-    ctx: Context,
-    what: string,
-    path: string,
-    schema: T,
-    how: Pick<Call, "probe"> = {},
-  ): Promise<z.output<T>> {
-    const data = await this.transport.call(ctx, { what, method: "GET", path, repeat: "repeatable", ...how });
-    return this.decode(what, schema, data);
+  protected override isAbsent(error: unknown): boolean {
+    return means(error, "absent");
   }
 
-  /** The same; undefined when LINSTOR says that there is none. */
-  async find<T extends z.ZodType>(
-    ctx: Context,
-    what: string,
-    path: string,
-    schema: T,
-    how: Pick<Call, "probe"> = {},
-  ): Promise<z.output<T> | undefined> {
-    try {
-      return await this.get(ctx, what, path, schema, how);
-    } catch (error) {
-      if (means(error, "absent")) return undefined;
-      throw error;
-    }
-  }
-
-  /** A list. A row that cannot be read fails it: guards rest on lists. */
-  async list<T extends z.ZodType>(
-    ctx: Context,
-    what: string,
-    path: string,
-    schema: T,
-    how: Pick<Call, "probe"> = {},
-  ): Promise<z.output<T>[]> {
-    return this.get(ctx, what, path, z.array(schema), how);
+  protected override query(ctx: Context, call: Call): Promise<unknown> {
+    return this.transport.call(ctx, call);
   }
 
   /** Sends a change; gives the entries of its reply, none when an attempt without reply has worked. */
@@ -54,18 +22,6 @@ export class Api {
     const data = await this.transport.call(ctx, call);
     // What the transport gives for a change has been decoded there.
     return Array.isArray(data) ? (data as Entry[]) : [];
-  }
-
-  /** Makes what came in the shape that is expected. @throws `internal` */
-  decode<T extends z.ZodType>(what: string, schema: T, data: unknown): z.output<T> {
-    const result = schema.safeParse(data);
-    if (result.success) return result.data;
-    const [issue] = result.error.issues;
-    // Only the place is told: values may be anything.
-    throw fail(
-      "internal",
-      `${what}: LINSTOR's answer lacks '${issue?.path.join(".") ?? ""}'; update pve-blockio`,
-    );
   }
 }
 

@@ -5,8 +5,8 @@ import type { TransportLimits } from "../../common/http/limits.js";
 import type { Bytes } from "../../common/size.js";
 import { entriesOf, means } from "./answer.js";
 import { Api, pathOf, queryOf } from "./api.js";
-import type { Endpoint } from "./call.js";
 import { Definitions } from "./definitions.js";
+import { type Endpoint, transportTo } from "./dialect.js";
 import { sameName } from "./names.js";
 import { Resources } from "./resources.js";
 import {
@@ -19,7 +19,6 @@ import {
   versionSchema,
 } from "./shapes.js";
 import { Snapshots } from "./snapshot-requests.js";
-import { Transport } from "./transport.js";
 
 /**
  * LINSTOR's REST API, one method per request. Names are LINSTOR's, see `names.ts`. Errors are ours: `absent` only when
@@ -32,7 +31,7 @@ export class LinstorClient {
   readonly #api: Api;
 
   constructor(endpoint: Endpoint, limits: Partial<TransportLimits> = {}) {
-    this.#api = new Api(new Transport(endpoint, limits));
+    this.#api = new Api(transportTo(endpoint, limits));
     this.definitions = new Definitions(this.#api);
     this.resources = new Resources(this.#api);
     this.snapshots = new Snapshots(this.#api);
@@ -40,7 +39,7 @@ export class LinstorClient {
 
   /** How long a change may go on at the controller after we gave it up, in milliseconds. */
   get commandMs(): number {
-    return this.#api.transport.commandMs;
+    return this.#api.transport.limits.commandMs;
   }
 
   /** A resource group, soon or not at all. Throws `absent`. */

@@ -5,8 +5,8 @@ import type { TransportLimits } from "../../common/http/limits.js";
 import type { DriverEnvironment } from "../contract.js";
 import { Cluster } from "../guest.js";
 import { endpointOf } from "./access.js";
-import type { Endpoint } from "./call.js";
 import { LinstorClient } from "./client.js";
+import type { Endpoint } from "./dialect.js";
 import { recordDirectory } from "./records.js";
 import type { LinstorSection } from "./schema.js";
 
