@@ -3,34 +3,20 @@ import { readFileSync } from "node:fs";
 import test from "ava";
 import { legacyProperties } from "../../../src/arrays/joviandss/properties.js";
 import { joviandssProperties } from "../../../src/arrays/joviandss/schema.js";
+import { propertyRows } from "../property-table.js";
 
 const text = readFileSync("docs/joviandss.md", "utf8");
-
-/** Rows of the table of properties: names, type, default, effect. */
-function rows(): { names: string[]; cells: string[] }[] {
-  const [, table = ""] = /\n## Properties\n([\s\S]*?)\n## /.exec(text) ?? [];
-  return table
-    .split("\n")
-    .filter((line) => line.startsWith("| `"))
-    .map((line) => {
-      const [names = "", ...cells] = line
-        .split("|")
-        .slice(1, -1)
-        .map((cell) => cell.trim());
-      return { names: [...names.matchAll(/`([^`]+)`/g)].map(([, name = ""]) => name), cells };
-    });
-}
 
 test("every property is documented, and nothing else is", (t) => {
   const [, ignored = ""] = /\nProperties of the vendor's plugin([\s\S]*?)\n## /.exec(text) ?? [];
   const legacy = [...ignored.matchAll(/`([a-z_]+)`/g)].map(([, name = ""]) => name);
   t.deepEqual(legacy.sort(), Object.keys(legacyProperties).sort());
-  const table = rows().flatMap(({ names }) => names);
+  const table = propertyRows(text).flatMap(({ names }) => names);
   t.deepEqual([...table, ...legacy].sort(), Object.keys(joviandssProperties).sort());
 });
 
 test("each property has a type, its default and an effect", (t) => {
-  for (const { names, cells } of rows()) {
+  for (const { names, cells } of propertyRows(text)) {
     for (const name of names) {
       const [type = "", otherwise = "", effect = ""] = cells;
       const { schema, pve } = joviandssProperties[name as keyof typeof joviandssProperties];

@@ -2,31 +2,17 @@
 import { readFileSync } from "node:fs";
 import test from "ava";
 import { linstorProperties } from "../../../src/arrays/linstor/properties.js";
+import { propertyRows } from "../property-table.js";
 
 const text = readFileSync("docs/linstor.md", "utf8");
 
-/** Rows of the table of properties: names, type, default, effect. */
-function rows(): { names: string[]; cells: string[] }[] {
-  const [, table = ""] = /\n## Properties\n([\s\S]*?)\n## /.exec(text) ?? [];
-  return table
-    .split("\n")
-    .filter((line) => line.startsWith("| `"))
-    .map((line) => {
-      const [names = "", ...cells] = line
-        .split("|")
-        .slice(1, -1)
-        .map((cell) => cell.trim());
-      return { names: [...names.matchAll(/`([^`]+)`/g)].map(([, name = ""]) => name), cells };
-    });
-}
-
 test("every property is documented, and nothing else is", (t) => {
-  const table = rows().flatMap(({ names }) => names);
+  const table = propertyRows(text).flatMap(({ names }) => names);
   t.deepEqual(table.sort(), Object.keys(linstorProperties).sort());
 });
 
 test("each property has a type, its default and an effect", (t) => {
-  for (const { names, cells } of rows()) {
+  for (const { names, cells } of propertyRows(text)) {
     for (const name of names) {
       const [type = "", otherwise = "", effect = ""] = cells;
       const { schema, pve } = linstorProperties[name as keyof typeof linstorProperties];

@@ -3,8 +3,9 @@ import test, { type ExecutionContext } from "ava";
 import { randomFrom } from "../../../sim/common/random.js";
 import type { FaultPlan, SimulatorOptions } from "../../../sim/linstor/index.js";
 import { keys } from "../../../src/arrays/linstor/names.js";
-import { Model } from "./model.js";
-import { type NodeName, Nodes } from "./nodes.js";
+import { codeOf } from "../../../src/common/errors.js";
+import { Model, type Rules } from "../model.js";
+import { type NodeName, Nodes, refOf } from "./nodes.js";
 
 const plan: FaultPlan = {
   delay: 0.05,
@@ -22,6 +23,15 @@ const steps = 25;
 /** Few attempts, so that some verbs fail in the end. */
 const options = { limits: { pausesMs: [1, 1] }, patience: { undoMs: 100 } };
 
+const rules: Omit<Rules<NodeName>, "nodes"> = {
+  refOf,
+  leastMib: 4,
+  isUnknown: (error) =>
+    ["unreachable", "timeout"].includes(codeOf(error)) || /injected|failed/i.test(String(error)),
+  exclusive: false,
+  newestOnly: false,
+};
+
 /** Pools and satellites that the seeds take turns with. */
 const clusters: readonly { readonly simulator: SimulatorOptions; readonly away?: NodeName }[] = [
   { simulator: { pools: [{ name: "ssd", kind: "LVM_THIN" }] } },
@@ -32,7 +42,12 @@ const clusters: readonly { readonly simulator: SimulatorOptions; readonly away?:
 ];
 
 /** Everything on the server in the words of the model: nothing more, nothing twice. */
-async function compare(t: ExecutionContext, n: Nodes, { known }: Model, seed: number): Promise<void> {
+async function compare(
+  t: ExecutionContext,
+  n: Nodes,
+  { known }: Model<NodeName, FaultPlan>,
+  seed: number,
+): Promise<void> {
   const { driver } = n.at("pve1");
   const listed = (await driver.listVolumes(n.ctx)).map(({ ref }) => ref.name);
   t.deepEqual(listed.sort(), known.map(({ ref }) => ref.name).sort(), `seed ${seed}`);
@@ -62,7 +77,7 @@ async function run(t: ExecutionContext, seed: number): Promise<number> {
     .filter((name) => name !== away);
   n.sim.faults.plan(plan);
   const random = randomFrom(seed);
-  const model = new Model(n, random, plan, online);
+  const model = new Model(n, { ...rules, nodes: online }, random, plan);
   for (let step = 0; step < steps; step++) {
     await model.step().catch((error: unknown) => {
       throw new Error(`seed ${seed}, step ${step}: ${String(error)}`, { cause: error });
