@@ -330,6 +330,11 @@ export interface StorageType {
    * stop cleanly while the service is down.
    */
   readonly needsDeactivation: boolean;
+  /**
+   * A volume whose device is on the node is attached, and detached, also while the array is silent. Then that silence does
+   * not keep PVE from using the storage, which it does first of all when a guest starts; `status` is as for all types.
+   */
+  readonly attachesWithoutArray?: boolean;
   /** A volume is taken off the node before it gets another name, which its device is found by. */
   readonly renamesDetached?: boolean;
   /** For types that keep something outside storage.cfg. */

@@ -254,7 +254,7 @@ export function drbdSubject(name: string, setup: Setup): Subject {
       "a certificate without its key": { apicrt: "/etc/crt" },
     },
     foreign: Object.keys(foreign),
-    goOn: ["activate_volume", "map_volume", "volume_export"],
+    goOn: ["check_connection", "activate_storage", "activate_volume", "map_volume", "volume_export"],
     outages: ["no controller is active", "each connection breaks", "a proxy answers instead"],
     fileName: (stem) => stem,
     volname: (_vmid, stem) => stem,
