@@ -174,6 +174,12 @@ export interface Driver {
   /** Throws `absent` when the array says that it does not exist. Its `ref` has the whole name. */
   getVolume(ctx: Context, ref: VolumeRef): Promise<Volume>;
 
+  /**
+   * What PVE's `volume_size_info` is told, where that is more than {@link getVolume}: while the array is silent, the size of
+   * the device that is on this node. No proof that the volume exists.
+   */
+  sizeInfo?(ctx: Context, ref: VolumeRef): Promise<Volume>;
+
   /** Makes an empty volume of at least `size` bytes. Throws `exists` when the name is taken, also by a race. */
   createVolume(ctx: Context, ref: VolumeRef, size: Bytes): Promise<VolumeRef>;
   /** Deletes a volume with its snapshots. False when there was none. `busy` while it is in use. */

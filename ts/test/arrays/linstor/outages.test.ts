@@ -197,6 +197,22 @@ withDevices(`PVE starts a guest whose disk is on the node without any controller
   await ask(n, "deactivate_volume", { volname });
 });
 
+withDevices(`the size of a disk that is on the node is told without any controller${why}`, async (t) => {
+  const n = await real(t);
+  const disk = await n.disk("vm-100-cloudinit", 4n * mib);
+  const size = async (volname: string) =>
+    ((await ask(n, "volume_size_info", { volname })) as { size: string }).size;
+  const before = await size(disk.volname);
+  await n.sim.failover(null);
+  const { result, ms } = await timed(size(disk.volname));
+  t.is(result, before);
+  t.true(ms < 4_000, `${ms} ms`);
+  t.is((await timed(size("vm-100-disk-7"))).result, "unreachable", "not on the node: nobody knows");
+  // What goes by whether a volume exists is not told by the device.
+  const { driver } = n.at("pve1");
+  t.is(codeOf(await t.throwsAsync(() => driver.getVolume(n.ctx, disk))), "unreachable");
+});
+
 withDevices(`without controller no name leads to the disk of another guest${why}`, async (t) => {
   const n = await real(t);
   const storage = n.at("pve1");
