@@ -14,6 +14,7 @@ import { linkDirectory, linkNames } from "../connectors/link.js";
 import { nativeLayer } from "../connectors/native-layer.js";
 import { connectorFor } from "../connectors/registry.js";
 import { RequestJournal } from "./journal.js";
+import { Silence } from "./silence.js";
 import type { Leases } from "./stream.js";
 import { VolumeNames } from "./volname.js";
 
@@ -49,6 +50,7 @@ const ownDevices: NodeDevices = {
 export class Storage {
   readonly names: VolumeNames;
   readonly driver: Driver;
+  readonly silence = new Silence();
 
   constructor(
     readonly storeid: string,
