@@ -134,6 +134,8 @@ export interface Resource {
   readonly uuid: string;
   /** Said to be open, whatever the device looks like. */
   said: Openness;
+  /** What the controller knows of that, see `isInUse`. */
+  known: "closed" | "in-use" | "closing";
 }
 
 /** How a device is open. */

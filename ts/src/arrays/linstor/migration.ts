@@ -29,7 +29,7 @@ export async function accessOf(
   { volname, vmid, isBase }: VolumeRef,
   rows: readonly Resource[],
 ): Promise<Access> {
-  const others = usersOf(rows).filter((node) => !sameName(node, session.node));
+  const others = usersElsewhere(session, rows);
   if (others.length === 0) return "alone";
   const guest = vmid === 0 || isBase ? undefined : await session.cluster.guest(vmid);
   if (guest === undefined) return "beside";
@@ -49,6 +49,11 @@ export async function accessOf(
   throw fail("busy", `'${volname}' is in use on node ${at}; stop what uses it there`);
 }
 
+/** Names of the other nodes that have it open. */
+function usersElsewhere({ node: own }: Session, rows: readonly Resource[]): string[] {
+  return usersOf(rows).filter((node) => !sameName(node, own));
+}
+
 function isMigrating({ lock, ha }: Guest): boolean {
   return lock === "migrate" || ha?.state === "migrate";
 }
@@ -60,22 +65,24 @@ export async function permit(
   { name }: Definition,
   rows: readonly Resource[],
 ): Promise<void> {
-  for (const node of usersOf(rows)) {
-    if (sameName(node, session.node)) continue;
+  for (const node of usersElsewhere(session, rows)) {
     await session.client.resources.setConnection(ctx, name, [node, session.node], {
       set: { [keys.twoPrimaries]: "yes", [keys.protocol]: "C", [mark]: "yes" },
     });
   }
 }
 
-/** Takes that back wherever it was given. While two nodes have the volume open, the migration is not over. */
+/**
+ * Takes that back wherever it was given, for a volume that is not open on this node, or on no other. While two other nodes
+ * have it open, their migration is not over.
+ */
 export async function forbid(
   session: Session,
   ctx: Context,
   { name, layers }: Definition,
   rows: readonly Resource[],
 ): Promise<void> {
-  if (usersOf(rows).length > 1 || !layers.includes("DRBD")) return;
+  if (usersElsewhere(session, rows).length > 1 || !layers.includes("DRBD")) return;
   for (const { nodes, props } of await session.client.resources.connections(ctx, name)) {
     if (props[mark] === undefined && !isOn(props[keys.twoPrimaries])) continue;
     try {
