@@ -19,34 +19,46 @@ export type Access = "alone" | "beside" | "migration";
  * Who may open a volume on this node.
  *
  * - Nobody has it open elsewhere: this node.
- * - The guest is being migrated: this node as well, while that lasts.
+ * - The guest is being migrated: this node as well, while that lasts. The guest is the one that the volume's name tells, or one
+ *   that has it as a disk all the same.
  * - A base, or no node has the guest's configuration: it is read, or nobody can tell; DRBD lets only one write.
  *
  * @throws `refused`, `busy`
  */
-export async function accessOf(
-  session: Session,
-  { volname, vmid, isBase }: VolumeRef,
-  rows: readonly Resource[],
-): Promise<Access> {
+export async function accessOf(session: Session, ref: VolumeRef, rows: readonly Resource[]): Promise<Access> {
   const others = usersElsewhere(session, rows);
   if (others.length === 0) return "alone";
-  const guest = vmid === 0 || isBase ? undefined : await session.cluster.guest(vmid);
-  if (guest === undefined) return "beside";
+  if (ref.isBase) return "beside";
+  const guest = ref.vmid === 0 ? undefined : await session.cluster.guest(ref.vmid);
+  const { volname } = ref;
   const at = others.join(", ");
-  if (isMigrating(guest)) {
+  if ((guest && isMigrating(guest)) || (await isMigratingElsewhere(session, volname, others))) {
     if (session.section.liveMigration) return "migration";
     throw fail(
       "refused",
       `'${volname}' is in use on node ${at}, and allowtwoprimaries is off: no live migration`,
     );
   }
+  if (guest === undefined) return "beside";
   if (guest.node !== session.host)
     throw fail(
       "refused",
       `'${volname}' is in use on node ${at}, and its guest belongs to node '${guest.node}'; start it there`,
     );
   throw fail("busy", `'${volname}' is in use on node ${at}; stop what uses it there`);
+}
+
+/** Whether one of the nodes that have a volume open, by LINSTOR's names, migrates a guest with it. */
+async function isMigratingElsewhere(
+  { cluster, section, storeid }: Session,
+  volname: string,
+  users: readonly string[],
+): Promise<boolean> {
+  for (const node of await cluster.nodes()) {
+    if (!users.some((user) => sameName(user, `${node}${section.domain}`))) continue;
+    if (await cluster.migrates(node, `${storeid}:${volname}`)) return true;
+  }
+  return false;
 }
 
 /** Names of the other nodes that have it open. */

@@ -2,7 +2,7 @@
 import test, { type ExecutionContext } from "ava";
 import type { VolumeRef } from "../../../src/arrays/contract.js";
 import { codeOf } from "../../../src/common/errors.js";
-import { type Differs, guestOn, mib, type NodeName, Nodes, refOf } from "./nodes.js";
+import { type Differs, guestOn, mib, type NodeName, Nodes, noGuest, refOf } from "./nodes.js";
 
 /** Three satellites, of which the first two have the replicas. */
 const cluster = { pools: [{ name: "ssd", nodes: ["pve1", "pve2"] }] };
@@ -127,6 +127,44 @@ test("a guest is taken over from a node that died", async (t) => {
   await n.at("pve2").attach(n.ctx, disk, undefined);
   t.deepEqual(n.twoPrimaries(disk.name), []);
 });
+
+for (const { way, owner } of [
+  { way: "of no guest at all", owner: false },
+  { way: "of another guest", owner: true },
+]) {
+  test(`a guest with a disk whose name is that ${way} is migrated live`, async (t) => {
+    const { n, disk, vmid: named } = await running(t);
+    const user = named + 5_000;
+    if (!owner) noGuest(named);
+    const config = (lock: string, volume = `linstor:${disk.volname}`) =>
+      `scsi1: file=${volume},size=8M\n${lock}[before]\nlock: migrate\nscsi2: linstor:${disk.volname}\n`;
+    const outcome = async () => {
+      await n.at("pve2").attach(n.ctx, disk, undefined);
+      return n.twoPrimaries(disk.name).length;
+    };
+    const not = async (why: string) => {
+      if (!owner) t.is(await outcome(), 0, why);
+      else t.is(codeOf(await t.throwsAsync(outcome)), "refused", why);
+      t.deepEqual(n.twoPrimaries(disk.name), [], why);
+    };
+    guestOn("pve1", user, config(""));
+    await not("it is not being migrated");
+    guestOn("pve1", user, config("lock: migrate\n", "linstor:vm-1-disk-0"));
+    await not("another disk is");
+    guestOn("pve1", user, config("lock: migrate\n", `other:${disk.volname}`));
+    await not("another storage's disk is");
+    guestOn("pve3", user, config("lock: migrate\n"));
+    await not("no guest of the node that has it open");
+    guestOn("pve1", user, config("lock: migrate\n"));
+    t.is(await outcome(), 1);
+    n.sim.setOpen("pve2", disk.name, "write");
+    t.deepEqual(n.sim.check({ migrating: true }), []);
+    guestOn("pve2", user, config("lock: migrate\n"));
+    n.sim.setOpen("pve1", disk.name, "closed");
+    await n.at("pve1").detach(n.ctx, disk, undefined);
+    t.deepEqual(n.sim.check(), []);
+  });
+}
 
 test("without allowtwoprimaries there is no live migration, and nobody may write twice", async (t) => {
   const { n, disk, vmid } = await running(t, { section: { allowtwoprimaries: "no" } });
