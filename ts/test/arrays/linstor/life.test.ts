@@ -166,6 +166,34 @@ test("a creation that LINSTOR carries out when nobody waits for it any more does
   t.deepEqual(n.sim.check(), []);
 });
 
+for (const { what, copy } of [
+  {
+    what: "a snapshot that is read",
+    copy: (n: Nodes) => n.at("pve1").attach(n.ctx, refOf("vm-100-disk-0"), "s1"),
+  },
+  {
+    what: "a linked clone",
+    copy: (n: Nodes) =>
+      n.at("pve1").driver.cloneVolume(n.ctx, refOf("vm-100-disk-0"), "s1", refOf("vm-101-disk-0")),
+  },
+])
+  test(`${what} has its own time to be copied, and nothing of it stays when that is over`, async (t) => {
+    const limits = { commandMs: 5_000, pausesMs: [] };
+    const n = await Nodes.start(t, {
+      options: { limits, patience: { copyMs: 1_500, undoMs: 5_000 } },
+    });
+    const disk = await n.disk();
+    await n.at("pve1").driver.createSnapshot(n.ctx, disk, "s1");
+    n.sim.inject({ kind: "delay", ms: 2_500, on: "restoreResource" });
+    t.is(codeOf(await t.throwsAsync(() => copy(n))), "timeout");
+    for (let look = 0; look < 100 && n.definitions().length > 1; look++) await sleep(20);
+    t.deepEqual(n.definitions(), [disk.name]);
+    await sleep(1_500);
+    t.deepEqual(n.sim.check(), [], "what comes late finds nothing to fill");
+    await copy(n);
+    t.is(n.definitions().length, 2);
+  });
+
 test("a caller that goes away gets its volume taken back", async (t) => {
   const n = await Nodes.start(t, { simulator: { behaviour: { mutationMs: 100 } } });
   const { allocImage } = await import("../../../src/plugin/alloc.js");
