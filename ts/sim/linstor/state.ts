@@ -144,6 +144,8 @@ export type Openness = "closed" | "read" | "write";
 /** A snapshot of one resource. */
 export interface SnapshotOfNode {
   readonly node: SatelliteNode;
+  /** Marked as deleted; its node is offline. */
+  deleting: boolean;
   readonly created: number;
   readonly uuid: string;
   readonly volumes: ReadonlyMap<number, SnapshotVolume>;
