@@ -20,6 +20,8 @@ export const behaviourSchema = z.strictObject({
   inUse: z.enum(["open", "write"]).default("open"),
   /** Stacks without DRBD report `in_use` too. Inferred: they do not. */
   storageInUse: flag(false),
+  /** What was closed counts as in use for so much longer: the satellite hears of it, and tells the controller. */
+  inUseDelayMs: milliseconds,
   /** Making something available at an offline node: success with a warning (since 1.27), or 995. */
   availableOffline: z.enum(["warning", "error"]).default("warning"),
   /** Storage pools of size-info and placement share a limit: free space times this (thin pools only). */

@@ -17,6 +17,7 @@ import { Names } from "./names.js";
 import type { SimulatorOptions } from "./options.js";
 import { asRefusal, Replies } from "./replies.js";
 import type { Route } from "./routes.js";
+import { finishSnapshot } from "./snapshots.js";
 import { type Openness, type Resource, type SatelliteNode, State } from "./state.js";
 import type { Ask, World } from "./world.js";
 
@@ -177,6 +178,9 @@ export class LinstorCluster implements World {
         dropResource(resource);
         finishDeletion(this, resource.definition);
       }
+      const snapshots = this.state.definitions.values().flatMap((one) => one.snapshots.values());
+      for (const snapshot of snapshots)
+        if (snapshot.instances.get(node.name)?.deleting) finishSnapshot(this, snapshot);
     });
   }
 

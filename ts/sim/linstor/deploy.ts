@@ -160,6 +160,7 @@ function emptyResource(
     created: world.now(),
     uuid: world.uuid(),
     said: "closed",
+    known: "closed",
   };
 }
 

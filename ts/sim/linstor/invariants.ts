@@ -80,6 +80,9 @@ function leftovers(definition: Definition, expected: Expected): string[] {
   for (const snapshot of snapshots.values())
     if (snapshot.flags.includes("SAFETY_SNAPSHOT") && !rollingBack)
       found.push(`${name}: safety snapshot '${snapshot.name}' of a rollback that is over`);
+  for (const snapshot of snapshots.values())
+    if (snapshot.instances.values().some(({ node, deleting }) => deleting && node.online))
+      found.push(`${name}: snapshot '${snapshot.name}' is marked as deleted`);
   for (const [pair, props] of connections)
     if (props[allowTwoPrimaries] !== undefined && migrating !== true && !migrating.includes(name))
       found.push(`${name}: ${pair} still has ${allowTwoPrimaries}`);

@@ -16,6 +16,7 @@ import { type Expected, idle, problems } from "./invariants.js";
 import type { SimulatorOptions } from "./options.js";
 import { Requests } from "./requests.js";
 import type { Openness, State } from "./state.js";
+import { isInUse } from "./use.js";
 
 interface Controller {
   readonly address: string;
@@ -148,7 +149,10 @@ export class LinstorSimulator {
 
   /** Says that a resource is open, whatever its device looks like. */
   setOpen(node: string, resource: string, as: Openness): void {
-    this.state.resource(this.state.definition(resource), node).said = as;
+    const found = this.state.resource(this.state.definition(resource), node);
+    found.said = as;
+    // The satellite sees the change, and begins to tell it.
+    isInUse(this.#cluster, found);
     this.#cluster.devices.look();
   }
 

@@ -18,6 +18,8 @@ import type { Command, World } from "./world.js";
 
 export const successful = "SUCCESSFUL";
 const failed = "FAILED_DEPLOYMENT";
+/** Marked as deleted, and still on a node that is offline. */
+const leaving = "DELETE";
 
 interface Wanted {
   readonly name: string;
@@ -122,7 +124,13 @@ export async function takeSnapshot(
     for (const { number, pool, allocated, usable, data } of volumes.values())
       if (pool)
         taken.set(number, { pool, allocated, usable, data: await copyOf(world, data, usable, copies) });
-    made.instances.set(node.name, { node, created: world.now(), uuid: world.uuid(), volumes: taken });
+    made.instances.set(node.name, {
+      node,
+      deleting: false,
+      created: world.now(),
+      uuid: world.uuid(),
+      volumes: taken,
+    });
   }
   definition.snapshots.set(name, made);
   if (world.orders.take("snapshot-fails", { definition })) {
@@ -166,15 +174,28 @@ export const snapshotDelete: Command = async (world, { at, query }, out) => {
     );
   if (definition.rollingBack)
     throw refuse("inUse", `Snapshot '${snapshot.name}' of '${definition.name}' is being restored.`);
-  const only = query.getAll("nodes");
-  for (const node of only) snapshot.instances.delete(node);
-  if (only.length === 0 || snapshot.instances.size === 0) {
-    if (!isNewest(snapshot) && !since(world.behaviour, "1.31.2")) definition.sequenceBroken = true;
-    definition.snapshots.delete(snapshot.name);
-  }
+  const only = query.getAll("nodes").map((name) => snapshot.instances.get(name));
+  const instances = only.length === 0 ? snapshot.instances.values() : only;
+  for (const instance of instances) if (instance) instance.deleting = true;
+  if (only.length === 0 && !snapshot.flags.includes(leaving)) snapshot.flags = [...snapshot.flags, leaving];
+  finishSnapshot(world, snapshot);
   const refs = { RscDfn: definition.name, Snapshot: snapshot.name };
-  out.deleted("snapshot", `Snapshot '${snapshot.name}' of resource '${definition.name}' deleted.`, { refs });
+  for (const { node } of snapshot.instances.values().filter(({ deleting }) => deleting))
+    out.say("warnNotConnected", `No active connection to satellite '${node.name}'`, {}, "node");
+  const what = `Snapshot '${snapshot.name}' of resource '${definition.name}'`;
+  const gone = !definition.snapshots.has(snapshot.name);
+  out.deleted("snapshot", `${what} ${gone ? "deleted" : "marked for deletion"}.`, { refs });
 };
+
+/** Removes what is to go from the nodes that can be reached; without instances the snapshot goes itself. */
+export function finishSnapshot(world: World, snapshot: SnapshotDefinition): void {
+  const { definition, instances } = snapshot;
+  for (const { node, deleting } of instances.values())
+    if (deleting && node.online) instances.delete(node.name);
+  if (instances.size > 0) return;
+  if (!isNewest(snapshot) && !since(world.behaviour, "1.31.2")) definition.sequenceBroken = true;
+  definition.snapshots.delete(snapshot.name);
+}
 
 export const snapshotModify: Command<PropertyChanges> = async ({ state }, { at, body }, out) => {
   const snapshot = state.snapshot(state.definition(at["definition"] ?? ""), at["snapshot"] ?? "");
@@ -187,6 +208,6 @@ export function isNewest({ definition, sequence }: SnapshotDefinition): boolean 
 }
 
 export function refuseUnsuccessful({ name, flags, definition }: SnapshotDefinition): void {
-  if (!flags.includes(successful))
+  if (!flags.includes(successful) || flags.includes(leaving))
     throw refuse("unknownError", `Unable to use failed snapshot '${name}' of '${definition.name}'`);
 }

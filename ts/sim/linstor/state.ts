@@ -134,6 +134,8 @@ export interface Resource {
   readonly uuid: string;
   /** Said to be open, whatever the device looks like. */
   said: Openness;
+  /** What the controller knows of that, see `isInUse`. */
+  known: "closed" | "in-use" | "closing";
 }
 
 /** How a device is open. */
@@ -142,6 +144,8 @@ export type Openness = "closed" | "read" | "write";
 /** A snapshot of one resource. */
 export interface SnapshotOfNode {
   readonly node: SatelliteNode;
+  /** Marked as deleted; its node is offline. */
+  deleting: boolean;
   readonly created: number;
   readonly uuid: string;
   readonly volumes: ReadonlyMap<number, SnapshotVolume>;

@@ -19,8 +19,27 @@ export function refuseInUse(world: World, definition: Definition, doing: string)
   }
 }
 
-/** Is a resource Primary on its node? Stacks without DRBD never say so, unless the switch is on. */
+/**
+ * Does the controller take a resource for Primary on its node? Stacks without DRBD never say so, unless the switch is on.
+ * One that was seen in use and is closed counts as such until the news has come.
+ */
 export function isInUse(world: World, resource: Resource): boolean {
+  if (isOpen(world, resource)) {
+    resource.known = "in-use";
+    return true;
+  }
+  if (resource.known === "in-use") {
+    const { inUseDelayMs } = world.behaviour;
+    resource.known = inUseDelayMs > 0 ? "closing" : "closed";
+    if (inUseDelayMs > 0)
+      void world.pause(inUseDelayMs).then(() => {
+        if (resource.known === "closing") resource.known = "closed";
+      });
+  }
+  return resource.known !== "closed";
+}
+
+function isOpen(world: World, resource: Resource): boolean {
   const { inUse, storageInUse } = world.behaviour;
   if (!hasDrbd(resource.definition) && !storageInUse) return false;
   const open = world.openness(resource);

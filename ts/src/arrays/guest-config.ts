@@ -13,7 +13,17 @@ export interface PreparedSnapshot {
 
 /** The lock of a guest, for instance `migrate`. `config` is the text of its configuration file. */
 export function lockOf(config: string): string | undefined {
-  return valuesOf(config.split(/^\[/m, 1)[0] ?? "").get("lock");
+  return currentOf(config).get("lock");
+}
+
+/** Whether a guest has a volume among its disks now, its snapshots' apart. `volid` is `STOREID:VOLNAME`. */
+export function hasDisk(config: string, kind: GuestKind, volid: string): boolean {
+  return [...currentOf(config)].some(([key, value]) => diskOf(kind, key, value)?.volid === volid);
+}
+
+/** The values that hold now; those of snapshots and pending changes are in sections behind them. */
+function currentOf(config: string): Map<string, string> {
+  return valuesOf(config.split(/^\[/m, 1)[0] ?? "");
 }
 
 /** The snapshot `snap` when the configuration says that PVE is taking it now. */
@@ -33,15 +43,25 @@ export function preparedSnapshot(
 
 /** The volume ID of a disk or mount point that takes part in a snapshot. */
 function snapshotted(kind: GuestKind, snap: string, key: string, value: string): string | undefined {
+  const disk = diskOf(kind, key, value);
+  if (!disk || disk.options.get("media") === "cdrom") return undefined;
+  // A backup leaves out what it is told to.
+  if (snap === "vzdump" && key !== "rootfs" && disk.options.get("backup") !== "1") return undefined;
+  return disk.volid;
+}
+
+/** A disk or mount point that is a volume of a storage; undefined for any other value. */
+function diskOf(
+  kind: GuestKind,
+  key: string,
+  value: string,
+): { readonly volid: string; readonly options: ReadonlyMap<string, string> } | undefined {
   const disk = kind === "lxc" ? /^(?:rootfs|mp[0-9]+)$/ : /^(?:ide|sata|scsi|virtio|efidisk|tpmstate)[0-9]+$/;
   if (!disk.test(key)) return undefined;
   const [first = "", ...rest] = value.split(",");
   const options = new Map([first, ...rest].map((option) => pair(option, "=")));
-  if (options.get("media") === "cdrom") return undefined;
-  // A backup leaves out what it is told to.
-  if (snap === "vzdump" && key !== "rootfs" && options.get("backup") !== "1") return undefined;
   const volid = options.get("file") ?? options.get("volume") ?? first;
-  return /^[^/=]+:./.test(volid) ? volid : undefined;
+  return /^[^/=]+:./.test(volid) ? { volid, options } : undefined;
 }
 
 /** `key: value` lines; comments and what is malformed are left out. */

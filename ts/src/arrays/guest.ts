@@ -3,7 +3,7 @@ import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { clusterDirectory } from "../common/cluster.js";
 import { codeOf, during } from "../common/errors.js";
-import { lockOf, type PreparedSnapshot, preparedSnapshot } from "./guest-config.js";
+import { hasDisk, lockOf, type PreparedSnapshot, preparedSnapshot } from "./guest-config.js";
 
 /** What the PVE cluster says of a guest; read from its file system, which every node sees alike. */
 export interface Guest {
@@ -31,7 +31,7 @@ export class Cluster {
   }
 
   async #find(vmid: number): Promise<Guest | undefined> {
-    for (const node of await this.#nodes()) {
+    for (const node of await this.nodes()) {
       for (const kind of kinds) {
         const config = await readIfThere(join(this.root, "nodes", node, kind, `${vmid}.conf`));
         if (config === undefined) continue;
@@ -57,17 +57,33 @@ export class Cluster {
     });
   }
 
+  /**
+   * Whether a guest that is being migrated away from a node has a volume among its disks, whatever the volume's name says of its
+   * owner. `volid` is `STOREID:VOLNAME`.
+   */
+  async migrates(node: string, volid: string): Promise<boolean> {
+    return during(`read the configurations of the guests of node '${node}'`, async () => {
+      // Only virtual machines are migrated while they run.
+      const directory = join(this.root, "nodes", node, "qemu-server");
+      for (const name of await listIfThere(directory)) {
+        if (!/^[1-9][0-9]*\.conf$/.test(name)) continue;
+        const config = await readIfThere(join(directory, name));
+        if (config !== undefined && lockOf(config) === "migrate" && hasDisk(config, "qemu-server", volid))
+          return true;
+      }
+      return false;
+    });
+  }
+
+  /** The nodes that have guests, by their names in PVE. */
+  nodes(): Promise<string[]> {
+    return listIfThere(join(this.root, "nodes"));
+  }
+
   /** The name of the cluster; undefined on a node that is in none. */
   async name(): Promise<string | undefined> {
     const config = await readIfThere(join(this.root, "corosync.conf"));
     return /^\s*cluster_name:\s*(\S+)/m.exec(config ?? "")?.[1];
-  }
-
-  async #nodes(): Promise<string[]> {
-    return readdir(join(this.root, "nodes")).catch((error: unknown) => {
-      if (codeOf(error) === "absent") return [];
-      throw error;
-    });
   }
 
   async #ha(service: string): Promise<{ state: string; node?: string } | undefined> {
@@ -85,6 +101,13 @@ export class Cluster {
 async function readIfThere(path: string): Promise<string | undefined> {
   return readFile(path, "utf8").catch((error: unknown) => {
     if (codeOf(error) === "absent") return undefined;
+    throw error;
+  });
+}
+
+async function listIfThere(directory: string): Promise<string[]> {
+  return readdir(directory).catch((error: unknown) => {
+    if (codeOf(error) === "absent") return [];
     throw error;
   });
 }

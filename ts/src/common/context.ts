@@ -26,16 +26,17 @@ export interface Host {
   readonly looksOnly?: boolean;
 }
 
-/** The longest time for a creation with all its attempts, in milliseconds. */
+/** The longest time for a usual creation with all its attempts, in milliseconds. */
 const creationMs = 120_000;
 
 /**
  * A creation is not torn apart when its caller goes away: the array may carry it out when nobody looks any more. It runs
- * to its own end, and whoever called takes it back. Throws the reason when the caller is gone already.
+ * to its own end, after `limitMs` milliseconds at the latest, and whoever called takes it back. Throws the reason when the
+ * caller is gone already.
  */
-export function steady(ctx: Context): Context {
+export function steady(ctx: Context, limitMs = creationMs): Context {
   ctx.signal.throwIfAborted();
-  return afterwards(ctx, creationMs);
+  return afterwards(ctx, limitMs);
 }
 
 /** For work that has to be done although the caller may be gone, such as an undo: `limitMs` milliseconds of its own. */

@@ -102,6 +102,25 @@ test("the last disk stays while somebody uses it without one", async (t) => {
   t.deepEqual(await s.placed("vm-100-disk-1"), {});
 });
 
+test("what was closed stays in use until the controller has heard of it", async (t) => {
+  const s = await session(t, { behaviour: { inUseDelayMs: 60_000 } });
+  await s.spawn("vm-100-disk-1");
+  const inUse = async () => {
+    const row = (await s.rows("vm-100-disk-1")).find(({ node_name }) => node_name === "pve1");
+    return (row?.["state"] as Row | undefined)?.["in_use"];
+  };
+  const drop = () => s.say("DELETE", "resource-definitions/vm-100-disk-1");
+  t.is(await inUse(), false);
+  s.sim.setOpen("pve1", "vm-100-disk-1", "write");
+  t.is(await inUse(), true);
+  s.sim.setOpen("pve1", "vm-100-disk-1", "closed");
+  t.is(await inUse(), true);
+  t.deepEqual((await drop()).entries.map(codeOf), [997]);
+  await s.sim.hurry();
+  t.is(await inUse(), false);
+  t.is((await drop()).status, 200);
+});
+
 test("offline nodes keep what is deleted until they are back", async (t) => {
   const s = await session(t);
   await s.spawn("vm-100-disk-1");

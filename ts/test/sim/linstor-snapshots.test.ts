@@ -47,6 +47,28 @@ test("offline nodes are left out with a warning; all offline is 995", async (t) 
   t.is((await s.get(`${a}/snapshots`)).length, 1);
 });
 
+test("an offline node keeps a deleted snapshot, and its name, until it is back", async (t) => {
+  const s = await withDisk(t);
+  for (const name of ["one", "two"]) await take(s, name);
+  await s.sim.setNode("pve2", false);
+  for (let time = 0; time < 2; time++) {
+    const entries = await s.do("DELETE", `${a}/snapshots/one`);
+    t.true(entries.some((entry) => codeOf(entry) === 1002 && severityOf(entry) === "warning"));
+  }
+  const [row] = await s.get(`${a}/snapshots`);
+  t.like(row, { name: "one", nodes: ["pve2"], flags: ["SUCCESSFUL", "DELETE"] });
+  t.deepEqual(codes((await take(s, "ONE")).entries), [514]);
+  await s.do("DELETE", `${a}/snapshots/two?nodes=pve2`);
+  t.deepEqual(s.sim.check(), []);
+  await s.sim.setNode("pve2", true);
+  const rest = await s.get(`${a}/snapshots`);
+  t.deepEqual(
+    rest.map(({ name, nodes }) => [name, nodes]),
+    [["two", ["pve1"]]],
+  );
+  t.is((await take(s, "one")).status, 201);
+});
+
 test("thick LVM, file systems that share no blocks, and SkipDisk have none", async (t) => {
   const thick = await withDisk(t, { pools: [{ name: "ssd", kind: "LVM" }] });
   t.deepEqual(codes((await take(thick, "one")).entries), [994]);

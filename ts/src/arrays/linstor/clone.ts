@@ -22,6 +22,7 @@ export async function cloneVolume(
   const found = await lookUp(session, ctx, source);
   const origin = await originOf(session, ctx, found, snapshot);
   return makeVolume(session, ctx, target, {
+    limitMs: session.patience.copyMs,
     create: (calm, name, props, landed) =>
       client.definitions.create(
         calm,

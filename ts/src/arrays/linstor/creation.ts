@@ -31,6 +31,8 @@ interface Maker {
 
 /** How something is made under a name that was given to it. */
 export interface Steps {
+  /** Milliseconds that all of it may take, where that is more than usual. */
+  readonly limitMs?: number;
   /** Makes the definition, with these properties; `landed` is for a lost reply. Throws `exists`. */
   create(
     ctx: Context,
@@ -61,7 +63,7 @@ export async function makeVolume(
 ): Promise<VolumeRef> {
   const { definitions } = session.client;
   const maker = newMaker(session);
-  const calm = steady(ctx);
+  const calm = steady(ctx, steps.limitMs);
   try {
     const name = await claim(session, calm, ref, maker, steps);
     try {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
+import { randomUUID } from "node:crypto";
 import { type Context, steady } from "../../common/context.js";
 import { fail } from "../../common/errors.js";
 import type { Connection, VolumeRef } from "../contract.js";
@@ -10,6 +11,7 @@ import { copiedProperties, layersOf, nodesOf, restoreInto } from "./restore.js";
 import type { Session } from "./session.js";
 import type { Definition, LinstorSnapshot } from "./shapes.js";
 
+import { undo } from "./undo.js";
 import { usersOf } from "./use.js";
 
 /*
@@ -31,7 +33,7 @@ export async function publishSnapshot(
   const found = await lookUp(session, ctx, ref);
   const origin = await snapshotOf(session, ctx, found, snapshot);
   const name = exportName(found.definition.name, origin.name, session.node);
-  const calm = steady(ctx);
+  const calm = steady(ctx, session.patience.copyMs);
   const known = await definitions.find(calm, name);
   // What an attempt that was cut off has left may be incomplete.
   if (known && isUnfinished(known)) await definitions.delete(calm, name);
@@ -59,25 +61,23 @@ async function makeCopy(
       `read snapshot '${origin.name}' of '${ref.volname}': without DRBD it is only on ${nodes.join(", ")}`,
     );
   await client.ensureGroup(ctx, exportGroup);
-  const mark = `${name} ${host} ${Math.floor(Date.now() / 1000)} export`;
+  const mark = `${name} ${host} ${Math.floor(Date.now() / 1000)} ${randomUUID()}`;
   const props = {
     [keys.request]: mark,
     [keys.export]: `${name} ${definition.name} ${origin.name} ${node}`,
   };
-  const landed = async (asker: Context) =>
+  const isOurs = async (asker: Context) =>
     (await definitions.find(asker, name))?.props[keys.request] === mark;
   try {
-    await definitions.create(ctx, name, { group: exportGroup, layers, props }, landed);
+    await definitions.create(ctx, name, { group: exportGroup, layers, props }, isOurs);
     await restoreInto(session, ctx, origin, name, [here ?? nodes[0] ?? node]);
     await definitions.setProperties(ctx, name, { unset: copiedProperties });
   } catch (error) {
-    await definitions.delete(ctx, name).catch((undo: unknown) => {
-      ctx.log.warn("a temporary copy of a snapshot may be left; it goes with the snapshot", {
-        definition: name,
-        error: undo,
-      });
+    throw await undo(session, ctx, error, `a temporary copy of snapshot '${origin.name}'`, async (later) => {
+      if (!(await isOurs(later))) return false;
+      await definitions.delete(later, name);
+      return true;
     });
-    throw error;
   }
 }
 

@@ -2,8 +2,8 @@
 import type { Context } from "../../common/context.js";
 import type { PreparedSnapshot } from "../guest-config.js";
 import { LinstorError } from "./answer.js";
-import { type Found, refOf } from "./lookup.js";
-import { keys, ownWords } from "./names.js";
+import { type Found, isGoing, refOf } from "./lookup.js";
+import { keys, ownWords, snapshotName } from "./names.js";
 import type { Session } from "./session.js";
 import type { LinstorSnapshot } from "./shapes.js";
 import type { NewSnapshot } from "./snapshot-requests.js";
@@ -55,7 +55,9 @@ export async function takeTogether(
     const own = name === found.definition.name;
     const known = own ? others : await snapshots.list(ctx, name);
     // PVE's turn for this one came already, or something is in the way: it says so when it comes.
-    if (!own && known.some((row) => newSnapshot(name, snapshot, []).name === row.name)) continue;
+    const same = (row: LinstorSnapshot) =>
+      !isGoing(row) && snapshotName(name, row.name, row.props) === snapshot;
+    if (!own && known.some(same)) continue;
     const made = newSnapshot(name, snapshot, known);
     list.push({ ...made, props: { ...made.props, [keys.group]: `${name} ${time}` } });
   }

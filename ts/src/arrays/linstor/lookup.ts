@@ -92,6 +92,11 @@ export function isWhole({ flags }: LinstorSnapshot): boolean {
   return !flags.some((flag) => /^FAILED|^DELETE/.test(flag));
 }
 
+/** Deleted, and still there for a node that does not answer: its name is taken until that node is back. */
+export function isGoing({ flags }: LinstorSnapshot): boolean {
+  return flags.includes("DELETE");
+}
+
 /** Throws `absent`. */
 export async function snapshotOf(
   session: Session,

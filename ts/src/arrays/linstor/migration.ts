@@ -19,34 +19,51 @@ export type Access = "alone" | "beside" | "migration";
  * Who may open a volume on this node.
  *
  * - Nobody has it open elsewhere: this node.
- * - The guest is being migrated: this node as well, while that lasts.
+ * - The guest is being migrated: this node as well, while that lasts. The guest is the one that the volume's name tells, or one
+ *   that has it as a disk all the same.
  * - A base, or no node has the guest's configuration: it is read, or nobody can tell; DRBD lets only one write.
  *
  * @throws `refused`, `busy`
  */
-export async function accessOf(
-  session: Session,
-  { volname, vmid, isBase }: VolumeRef,
-  rows: readonly Resource[],
-): Promise<Access> {
-  const others = usersOf(rows).filter((node) => !sameName(node, session.node));
+export async function accessOf(session: Session, ref: VolumeRef, rows: readonly Resource[]): Promise<Access> {
+  const others = usersElsewhere(session, rows);
   if (others.length === 0) return "alone";
-  const guest = vmid === 0 || isBase ? undefined : await session.cluster.guest(vmid);
-  if (guest === undefined) return "beside";
+  if (ref.isBase) return "beside";
+  const guest = ref.vmid === 0 ? undefined : await session.cluster.guest(ref.vmid);
+  const { volname } = ref;
   const at = others.join(", ");
-  if (isMigrating(guest)) {
+  if ((guest && isMigrating(guest)) || (await isMigratingElsewhere(session, volname, others))) {
     if (session.section.liveMigration) return "migration";
     throw fail(
       "refused",
       `'${volname}' is in use on node ${at}, and allowtwoprimaries is off: no live migration`,
     );
   }
+  if (guest === undefined) return "beside";
   if (guest.node !== session.host)
     throw fail(
       "refused",
       `'${volname}' is in use on node ${at}, and its guest belongs to node '${guest.node}'; start it there`,
     );
   throw fail("busy", `'${volname}' is in use on node ${at}; stop what uses it there`);
+}
+
+/** Whether one of the nodes that have a volume open, by LINSTOR's names, migrates a guest with it. */
+async function isMigratingElsewhere(
+  { cluster, section, storeid }: Session,
+  volname: string,
+  users: readonly string[],
+): Promise<boolean> {
+  for (const node of await cluster.nodes()) {
+    if (!users.some((user) => sameName(user, `${node}${section.domain}`))) continue;
+    if (await cluster.migrates(node, `${storeid}:${volname}`)) return true;
+  }
+  return false;
+}
+
+/** Names of the other nodes that have it open. */
+function usersElsewhere({ node: own }: Session, rows: readonly Resource[]): string[] {
+  return usersOf(rows).filter((node) => !sameName(node, own));
 }
 
 function isMigrating({ lock, ha }: Guest): boolean {
@@ -60,22 +77,24 @@ export async function permit(
   { name }: Definition,
   rows: readonly Resource[],
 ): Promise<void> {
-  for (const node of usersOf(rows)) {
-    if (sameName(node, session.node)) continue;
+  for (const node of usersElsewhere(session, rows)) {
     await session.client.resources.setConnection(ctx, name, [node, session.node], {
       set: { [keys.twoPrimaries]: "yes", [keys.protocol]: "C", [mark]: "yes" },
     });
   }
 }
 
-/** Takes that back wherever it was given. While two nodes have the volume open, the migration is not over. */
+/**
+ * Takes that back wherever it was given, for a volume that is not open on this node, or on no other. While two other nodes
+ * have it open, their migration is not over.
+ */
 export async function forbid(
   session: Session,
   ctx: Context,
   { name, layers }: Definition,
   rows: readonly Resource[],
 ): Promise<void> {
-  if (usersOf(rows).length > 1 || !layers.includes("DRBD")) return;
+  if (usersElsewhere(session, rows).length > 1 || !layers.includes("DRBD")) return;
   for (const { nodes, props } of await session.client.resources.connections(ctx, name)) {
     if (props[mark] === undefined && !isOn(props[keys.twoPrimaries])) continue;
     try {

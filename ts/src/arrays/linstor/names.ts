@@ -89,10 +89,14 @@ export function volumeName(definition: string, props: Readonly<Record<string, st
   return hashed.test(definition) ? undefined : definition;
 }
 
-/** Names that a new snapshot can have: as the vendor's plugin calls it, and where that is too long or taken. */
-export function snapshotNames(definition: string, snapshot: string): string[] {
+/**
+ * Names that a new snapshot can have beside so many others: as the vendor's plugin calls it, and where that is too long or
+ * taken. One of them is free.
+ */
+export function snapshotNames(definition: string, snapshot: string, others: number): string[] {
   const vendor = `snap_${definition}_${snapshot}`;
-  return [...(isLegal(vendor) && !hashed.test(vendor) ? [vendor] : []), hashedName(vendor)];
+  const more = Array.from({ length: others }, (_, index) => hashedName(`${vendor} ${index + 2}`));
+  return [...(isLegal(vendor) && !hashed.test(vendor) ? [vendor] : []), hashedName(vendor), ...more];
 }
 
 /** The name that a snapshot has in PVE; undefined when it is none of PVE's. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import type { Context } from "../../common/context.js";
 import { fail } from "../../common/errors.js";
+import { waitUntil } from "../../common/wait.js";
 import type { Connection, VolumeRef } from "../contract.js";
 import { means } from "./answer.js";
 import { connectionOf, localDevice } from "./device.js";
@@ -118,7 +119,7 @@ export async function unpublishVolume(session: Session, ctx: Context, ref: Volum
     const found = await find(session, ctx, ref, how);
     if (!found) return true;
     const { definition } = found;
-    const rows = await resources.view(ctx, definition.name, how);
+    const rows = await rowsOnceClosed(session, ctx, definition.name, how);
     await forbid(session, ctx, definition, rows);
     const own = ownRow(session, rows);
     if (!own || isDiskful(own) || isTieBreaker(own)) return own === undefined || !isDiskful(own);
@@ -131,4 +132,24 @@ export async function unpublishVolume(session: Session, ctx: Context, ref: Volum
     ctx.log.warn("no controller answers; the volume stays on this node", { volname: ref.volname, error });
     return false;
   }
+}
+
+/**
+ * The rows of a definition whose device was let go of here: LINSTOR hears of that a moment later, and keeps what it takes for in
+ * use. What it does not hear in time is told as it is.
+ */
+async function rowsOnceClosed(
+  session: Session,
+  ctx: Context,
+  definition: string,
+  how: { readonly probe?: boolean },
+): Promise<readonly Resource[]> {
+  let rows: readonly Resource[] = [];
+  const closed = async () => {
+    rows = await session.client.resources.view(ctx, definition, how);
+    return ownRow(session, rows)?.inUse !== true;
+  };
+  if (!(await waitUntil(closed, session.patience.closingMs, ctx.signal)))
+    ctx.log.warn("LINSTOR takes a volume for in use here that nobody has open", { definition });
+  return rows;
 }

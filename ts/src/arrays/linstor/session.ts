@@ -29,11 +29,13 @@ export interface Patience {
   readonly syncMs: number;
   /** For what uses a volume that is to go. */
   readonly closingMs: number;
+  /** For a copy of a snapshot with all its steps, one of which takes as long as a request may where pools copy all data. */
+  readonly copyMs: number;
   /** For an undo, which goes on after the caller's time is over. */
   readonly undoMs: number;
 }
 
-const usualPatience: Patience = { syncMs: 30_000, closingMs: 10_000, undoMs: 60_000 };
+const usualPatience: Patience = { syncMs: 30_000, closingMs: 10_000, copyMs: 420_000, undoMs: 60_000 };
 
 /** Everything that one storage needs to talk to LINSTOR. */
 export interface Session {

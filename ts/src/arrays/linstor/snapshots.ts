@@ -5,7 +5,7 @@ import type { Snapshot, VolumeRef } from "../contract.js";
 import { clonesOf } from "./clone.js";
 import { dropExports } from "./exports.js";
 import { adopt, takeTogether } from "./group.js";
-import { find, isWhole, lookUp, pveName, refOf, snapshotsOf } from "./lookup.js";
+import { find, isGoing, isWhole, lookUp, pveName, refOf, snapshotsOf } from "./lookup.js";
 import { keys, ownWords, snapshotName } from "./names.js";
 import type { Session } from "./session.js";
 import type { Definition } from "./shapes.js";
@@ -23,7 +23,9 @@ export async function createSnapshot(
   const { name: definition } = found.definition;
   const prepared = await session.cluster.preparing(session.host, ref.vmid, snapshot);
   const all = await snapshots.list(ctx, definition);
-  const same = all.filter((row) => snapshotName(definition, row.name, row.props) === snapshot);
+  const same = all.filter(
+    (row) => !isGoing(row) && snapshotName(definition, row.name, row.props) === snapshot,
+  );
   if (await adopt(session, ctx, definition, same, prepared)) return;
   for (const row of same) {
     if (isWhole(row) && pveName(definition, row) !== undefined)
@@ -31,7 +33,7 @@ export async function createSnapshot(
     // A failed attempt, or one that waited for a call that never came.
     await snapshots.delete(ctx, definition, row.name);
   }
-  const left = all.filter((row) => !same.includes(row));
+  const left = same.length === 0 ? all : await snapshots.list(ctx, definition);
   if (prepared && (await takeTogether(session, ctx, found, snapshot, prepared, left))) return;
   await takeSnapshot(session, ctx, ref.volname, [newSnapshot(definition, snapshot, left)]);
 }

@@ -10,13 +10,16 @@ import type { NewSnapshot } from "./snapshot-requests.js";
 
 import { undo } from "./undo.js";
 
-/** How a new snapshot is called: as the vendor's plugin would, where that fits and nobody has it. */
+/**
+ * How a new snapshot is called: as the vendor's plugin would, where that fits and nobody has it. `others` are all that there
+ * are, also those on their way out.
+ */
 export function newSnapshot(
   definition: string,
   snapshot: string,
   others: readonly LinstorSnapshot[],
 ): NewSnapshot {
-  const names = snapshotNames(definition, snapshot);
+  const names = snapshotNames(definition, snapshot, others.length);
   const name = names.find((one) => !others.some((row) => sameName(row.name, one))) ?? names.at(-1) ?? "";
   const told = snapshotName(definition, name, {}) === snapshot;
   return { definition, name, props: told ? {} : { [keys.snapshot]: `${definition} ${snapshot}` } };

@@ -37,7 +37,7 @@ export async function undo(
         ctx.log.debug(`could not take back ${what} yet`, { error: cause });
       }
     }
-    if (!lost) ctx.log.warn(`${what} may be left; it goes with the next volume of that name`, { error });
+    if (!lost) ctx.log.warn(`${what} may be left; it goes when its name is wanted again`, { error });
   })();
   // One look is enough when LINSTOR has said no; a lost request is followed in the background.
   const background = lost ? sleep(Math.min(undoMs, pausesMs[2] ?? 0), undefined, { ref: false }) : work;

@@ -166,6 +166,34 @@ test("a creation that LINSTOR carries out when nobody waits for it any more does
   t.deepEqual(n.sim.check(), []);
 });
 
+for (const { what, copy } of [
+  {
+    what: "a snapshot that is read",
+    copy: (n: Nodes) => n.at("pve1").attach(n.ctx, refOf("vm-100-disk-0"), "s1"),
+  },
+  {
+    what: "a linked clone",
+    copy: (n: Nodes) =>
+      n.at("pve1").driver.cloneVolume(n.ctx, refOf("vm-100-disk-0"), "s1", refOf("vm-101-disk-0")),
+  },
+])
+  test(`${what} has its own time to be copied, and nothing of it stays when that is over`, async (t) => {
+    const limits = { commandMs: 5_000, pausesMs: [] };
+    const n = await Nodes.start(t, {
+      options: { limits, patience: { copyMs: 1_500, undoMs: 5_000 } },
+    });
+    const disk = await n.disk();
+    await n.at("pve1").driver.createSnapshot(n.ctx, disk, "s1");
+    n.sim.inject({ kind: "delay", ms: 2_500, on: "restoreResource" });
+    t.is(codeOf(await t.throwsAsync(() => copy(n))), "timeout");
+    for (let look = 0; look < 100 && n.definitions().length > 1; look++) await sleep(20);
+    t.deepEqual(n.definitions(), [disk.name]);
+    await sleep(1_500);
+    t.deepEqual(n.sim.check(), [], "what comes late finds nothing to fill");
+    await copy(n);
+    t.is(n.definitions().length, 2);
+  });
+
 test("a caller that goes away gets its volume taken back", async (t) => {
   const n = await Nodes.start(t, { simulator: { behaviour: { mutationMs: 100 } } });
   const { allocImage } = await import("../../../src/plugin/alloc.js");
@@ -205,6 +233,60 @@ test("snapshots of all disks of a guest are taken at one instant, and each is PV
   await driver.createSnapshot(n.ctx, second, "s1");
   t.deepEqual([await names(first), await names(second)], [["s1"], ["s1"]]);
   t.is(n.snapshots().length, 2);
+});
+
+test("a snapshot's name is free again while a node that does not answer still has the old one", async (t) => {
+  const n = await Nodes.start(t, { simulator: { nodes: ["pve1", "pve2"] } });
+  const disks = [await n.disk("vm-301-disk-0"), await n.disk("vm-301-disk-1")];
+  const [first = refOf(""), second = refOf("")] = disks;
+  const { driver } = n.at("pve1");
+  const names = async (ref: typeof first) => (await driver.listSnapshots(n.ctx, ref)).map(({ name }) => name);
+  const lines = disks.map(({ volname }, index) => `scsi${index}: linstor:${volname},size=8M`).join("\n");
+  const prepare = (time: number) =>
+    clusterFile(
+      "nodes/pve1/qemu-server/301.conf",
+      `lock: snapshot\n${lines}\n\n[daily]\nsnapstate: prepare\nsnaptime: ${time}\n${lines}\n`,
+    );
+  prepare(1_700_000_000);
+  for (const disk of disks) await driver.createSnapshot(n.ctx, disk, "daily");
+  await n.sim.setNode("pve2", false);
+  for (let day = 1; day < 4; day++) {
+    for (const disk of disks) await driver.deleteSnapshot(n.ctx, disk, "daily");
+    t.deepEqual([await names(first), await names(second)], [[], []]);
+    prepare(1_700_000_000 + day);
+    for (const disk of disks) await driver.createSnapshot(n.ctx, disk, "daily");
+    t.deepEqual([await names(first), await names(second)], [["daily"], ["daily"]], `day ${day}`);
+    t.is(n.requests().filter((name) => name === "multiSnapshot").length, day + 1, "at one instant");
+  }
+  t.is(n.snapshots().length, 4, "the first ones still wait for their node");
+  await n.sim.setNode("pve2", true);
+  t.is(n.snapshots().length, 2);
+  t.deepEqual([await names(first), await names(second)], [["daily"], ["daily"]]);
+  await driver.rollback(n.ctx, first, "daily");
+  for (const disk of disks) t.true(await driver.deleteVolume(n.ctx, disk));
+  t.deepEqual(n.sim.check(), []);
+});
+
+test("what an attempt to take all snapshots together has left to a silent node is not taken for one", async (t) => {
+  const n = await Nodes.start(t, { simulator: { nodes: ["pve1", "pve2"] } });
+  const disks = [await n.disk("vm-302-disk-0"), await n.disk("vm-302-disk-1")];
+  const { driver } = n.at("pve1");
+  const lines = disks.map(({ volname }, index) => `scsi${index}: linstor:${volname},size=8M`).join("\n");
+  clusterFile(
+    "nodes/pve1/qemu-server/302.conf",
+    `lock: snapshot\n${lines}\n\n[s1]\nsnapstate: prepare\nsnaptime: 1700000000\n${lines}\n`,
+  );
+  const [first = refOf(""), second = refOf("")] = disks;
+  await driver.createSnapshot(n.ctx, first, "s1");
+  await n.sim.setNode("pve2", false);
+  // The one that waits for the second disk goes with that of the first, and PVE goes on all the same.
+  await driver.deleteSnapshot(n.ctx, first, "s1");
+  await driver.createSnapshot(n.ctx, second, "s1");
+  await n.sim.setNode("pve2", true);
+  t.deepEqual(
+    (await driver.listSnapshots(n.ctx, second)).map(({ name }) => name),
+    ["s1"],
+  );
 });
 
 for (const [version, any] of [

@@ -60,7 +60,7 @@ test("a definition that was made of a snapshot does not take its source's name f
 });
 
 test("snapshots are called as the vendor's plugin calls them, where that fits", (t) => {
-  t.is(snapshotNames("vm-100-disk-0", "before")[0], "snap_vm-100-disk-0_before");
+  t.is(snapshotNames("vm-100-disk-0", "before", 0)[0], "snap_vm-100-disk-0_before");
   t.is(snapshotName("vm-100-disk-0", "snap_vm-100-disk-0_before", {}), "before");
   t.is(snapshotName("vm-100-disk-0", "snap_vm-100-disk-0_Before", {}), "Before");
   t.is(snapshotName("vm-100-disk-0", "snap_vm-101-disk-0_before", {}), undefined);
@@ -70,12 +70,20 @@ test("snapshots are called as the vendor's plugin calls them, where that fits", 
 
 test("the longest name of PVE is possible for a snapshot", (t) => {
   const long = "x".repeat(40);
-  const names = snapshotNames("vm-100-disk-0", long);
+  const names = snapshotNames("vm-100-disk-0", long, 0);
   t.is(names.length, 1);
   const [made = ""] = names;
   t.true(isLegal(made), made);
   t.is(snapshotName("vm-100-disk-0", made, {}), undefined);
   t.is(snapshotName("vm-100-disk-0", made, { [keys.snapshot]: `vm-100-disk-0 ${long}` }), long);
+});
+
+test("beside any number of others a snapshot has a name of its own", (t) => {
+  for (const snapshot of ["before", "x".repeat(40)]) {
+    const names = snapshotNames("vm-100-disk-0", snapshot, 3);
+    t.true(new Set(names).size > 3);
+    for (const name of names) t.true(isLegal(name), name);
+  }
 });
 
 test("exports of one snapshot differ by node, whatever its case", (t) => {

@@ -32,10 +32,15 @@ export function clusterFile(path: string, text: string): void {
   writeFileSync(join(cluster, path), text);
 }
 
+/** Takes a guest's configuration away. */
+export function noGuest(vmid: number): void {
+  for (const node of ["pve1", "pve2", "pve3"])
+    rmSync(join(cluster, "nodes", node, "qemu-server", `${vmid}.conf`), { force: true });
+}
+
 /** Puts a guest's configuration on a node, and on no other. */
 export function guestOn(node: NodeName, vmid: number, text = ""): void {
-  for (const other of ["pve1", "pve2", "pve3"])
-    rmSync(join(cluster, "nodes", other, "qemu-server", `${vmid}.conf`), { force: true });
+  noGuest(vmid);
   clusterFile(`nodes/${node}/qemu-server/${vmid}.conf`, text);
 }
 

@@ -2,7 +2,7 @@
 import test, { type ExecutionContext } from "ava";
 import type { VolumeRef } from "../../../src/arrays/contract.js";
 import { codeOf } from "../../../src/common/errors.js";
-import { type Differs, guestOn, mib, type NodeName, Nodes, refOf } from "./nodes.js";
+import { type Differs, guestOn, mib, type NodeName, Nodes, noGuest, refOf } from "./nodes.js";
 
 /** Three satellites, of which the first two have the replicas. */
 const cluster = { pools: [{ name: "ssd", nodes: ["pve1", "pve2"] }] };
@@ -24,8 +24,8 @@ async function running(
 }
 
 /** Brings it to the middle of its migration: both nodes have the disk, both QEMUs have it open. */
-async function migrating(t: ExecutionContext, to: NodeName = "pve2") {
-  const { n, disk, vmid } = await running(t);
+async function migrating(t: ExecutionContext, to: NodeName = "pve2", differs: Differs = {}) {
+  const { n, disk, vmid } = await running(t, differs);
   guestOn("pve1", vmid, "lock: migrate\n");
   await n.at(to).attach(n.ctx, disk, undefined);
   n.sim.setOpen(to, disk.name, "write");
@@ -33,30 +33,69 @@ async function migrating(t: ExecutionContext, to: NodeName = "pve2") {
   return { n, disk, vmid };
 }
 
-for (const to of ["pve2", "pve3"] as const) {
-  test(`a live migration to ${to} may write on both nodes while it lasts, and on no other`, async (t) => {
-    const { n, disk, vmid } = await migrating(t, to);
-    t.is(n.twoPrimaries(disk.name).length, 1);
-    t.regex(n.twoPrimaries(disk.name)[0] ?? "", new RegExp(to, "i"));
-    t.is(n.props(disk.name)["DrbdOptions/Net/allow-two-primaries"], undefined);
-    guestOn(to, vmid, "lock: migrate\n");
+/** The controller knows at once that a device was closed, or a moment later. */
+const news = [
+  { way: "", differs: {} },
+  {
+    way: ", although LINSTOR hears late of what was closed",
+    differs: {
+      simulator: { ...cluster, behaviour: { inUseDelayMs: 300 } },
+      options: { patience: { closingMs: 5_000 } },
+    },
+  },
+] as const;
+
+for (const { way, differs } of news) {
+  for (const to of ["pve2", "pve3"] as const) {
+    test(`a live migration to ${to} may write on both nodes while it lasts, and on no other${way}`, async (t) => {
+      const { n, disk, vmid } = await migrating(t, to, differs);
+      t.is(n.twoPrimaries(disk.name).length, 1);
+      t.regex(n.twoPrimaries(disk.name)[0] ?? "", new RegExp(to, "i"));
+      t.is(n.props(disk.name)["DrbdOptions/Net/allow-two-primaries"], undefined);
+      guestOn(to, vmid, "lock: migrate\n");
+      n.sim.setOpen("pve1", disk.name, "closed");
+      await n.at("pve1").detach(n.ctx, disk, undefined);
+      t.deepEqual(n.twoPrimaries(disk.name), []);
+      guestOn(to, vmid);
+      await n.at(to).attach(n.ctx, disk, undefined);
+      t.deepEqual(n.sim.check(), []);
+    });
+  }
+
+  test(`a migration that failed leaves the source alone with the disk${way}`, async (t) => {
+    const { n, disk, vmid } = await migrating(t, "pve3", differs);
+    n.sim.setOpen("pve3", disk.name, "closed");
+    await n.at("pve3").detach(n.ctx, disk, undefined);
+    guestOn("pve1", vmid);
+    t.deepEqual(n.twoPrimaries(disk.name), []);
+    t.is(n.placed(disk.name)["pve3"], "tie-breaker", "as before");
+    t.deepEqual(n.sim.check(), []);
+  });
+
+  test(`a source without replica keeps nothing of a volume that has migrated away${way}`, async (t) => {
+    const { n, disk, vmid } = await migrating(t, "pve3", differs);
+    guestOn("pve3", vmid, "lock: migrate\n");
     n.sim.setOpen("pve1", disk.name, "closed");
     await n.at("pve1").detach(n.ctx, disk, undefined);
-    t.deepEqual(n.twoPrimaries(disk.name), []);
-    guestOn(to, vmid);
-    await n.at(to).attach(n.ctx, disk, undefined);
+    await n.at("pve2").attach(n.ctx, disk, undefined);
+    n.sim.setOpen("pve2", disk.name, "write");
+    guestOn("pve2", vmid, "lock: migrate\n");
+    n.sim.setOpen("pve3", disk.name, "closed");
+    await n.at("pve3").detach(n.ctx, disk, undefined);
+    t.is(n.placed(disk.name)["pve3"], "tie-breaker");
     t.deepEqual(n.sim.check(), []);
   });
 }
 
-test("a migration that failed leaves the source alone with the disk", async (t) => {
-  const { n, disk, vmid } = await migrating(t, "pve3");
-  n.sim.setOpen("pve3", disk.name, "closed");
-  await n.at("pve3").detach(n.ctx, disk, undefined);
-  guestOn("pve1", vmid);
+test("a volume that LINSTOR keeps taking for open is deactivated all the same", async (t) => {
+  const { n, disk, vmid } = await migrating(t, "pve2", {
+    simulator: { ...cluster, behaviour: { inUseDelayMs: 60_000 } },
+  });
+  guestOn("pve2", vmid, "lock: migrate\n");
+  n.sim.setOpen("pve1", disk.name, "closed");
+  await n.at("pve1").detach(n.ctx, disk, undefined);
   t.deepEqual(n.twoPrimaries(disk.name), []);
-  t.is(n.placed(disk.name)["pve3"], "tie-breaker", "as before");
-  t.deepEqual(n.sim.check(), []);
+  t.true(n.lines.some((line) => line.includes("that nobody has open")));
 });
 
 test("what a migration that was cut off has left goes with the next start", async (t) => {
@@ -88,6 +127,44 @@ test("a guest is taken over from a node that died", async (t) => {
   await n.at("pve2").attach(n.ctx, disk, undefined);
   t.deepEqual(n.twoPrimaries(disk.name), []);
 });
+
+for (const { way, owner } of [
+  { way: "of no guest at all", owner: false },
+  { way: "of another guest", owner: true },
+]) {
+  test(`a guest with a disk whose name is that ${way} is migrated live`, async (t) => {
+    const { n, disk, vmid: named } = await running(t);
+    const user = named + 5_000;
+    if (!owner) noGuest(named);
+    const config = (lock: string, volume = `linstor:${disk.volname}`) =>
+      `scsi1: file=${volume},size=8M\n${lock}[before]\nlock: migrate\nscsi2: linstor:${disk.volname}\n`;
+    const outcome = async () => {
+      await n.at("pve2").attach(n.ctx, disk, undefined);
+      return n.twoPrimaries(disk.name).length;
+    };
+    const not = async (why: string) => {
+      if (!owner) t.is(await outcome(), 0, why);
+      else t.is(codeOf(await t.throwsAsync(outcome)), "refused", why);
+      t.deepEqual(n.twoPrimaries(disk.name), [], why);
+    };
+    guestOn("pve1", user, config(""));
+    await not("it is not being migrated");
+    guestOn("pve1", user, config("lock: migrate\n", "linstor:vm-1-disk-0"));
+    await not("another disk is");
+    guestOn("pve1", user, config("lock: migrate\n", `other:${disk.volname}`));
+    await not("another storage's disk is");
+    guestOn("pve3", user, config("lock: migrate\n"));
+    await not("no guest of the node that has it open");
+    guestOn("pve1", user, config("lock: migrate\n"));
+    t.is(await outcome(), 1);
+    n.sim.setOpen("pve2", disk.name, "write");
+    t.deepEqual(n.sim.check({ migrating: true }), []);
+    guestOn("pve2", user, config("lock: migrate\n"));
+    n.sim.setOpen("pve1", disk.name, "closed");
+    await n.at("pve1").detach(n.ctx, disk, undefined);
+    t.deepEqual(n.sim.check(), []);
+  });
+}
 
 test("without allowtwoprimaries there is no live migration, and nobody may write twice", async (t) => {
   const { n, disk, vmid } = await running(t, { section: { allowtwoprimaries: "no" } });
