@@ -2,7 +2,7 @@
 import { basename } from "node:path";
 import type { Context } from "../common/context.js";
 import { codeOf, fail } from "../common/errors.js";
-import type { DeviceLayer, DevicePath, Hctl, Stoppable } from "./device-layer.js";
+import type { DeviceLayer, DevicePath, Hctl, MultipathMap, Stoppable } from "./device-layer.js";
 
 /**
  * Limits of single steps, in milliseconds; the caller's deadline comes on top. udev and multipathd take their time when a
@@ -60,9 +60,10 @@ export class ScsiDisk {
     }
     if (size !== undefined) await this.#requireSize(ctx, found.there, size);
     const names = found.there.map(({ name }) => name);
+    const bytes = size ?? sizeOfAll(found.there);
     if (!multipath) {
       const map = await this.layer.multipathMap(this.root, this.wwid);
-      return map ? `/dev/mapper/${map.name}` : `/dev/${names[0]}`;
+      return map ? this.#deviceOf(map, bytes) : `/dev/${names[0]}`;
     }
     const status = await this.layer.multipathStatus(5_000);
     if (status === "silent") {
@@ -72,10 +73,13 @@ export class ScsiDisk {
       );
     }
     if (status === "running") {
+      // One that missed a resize. A path of another size would not join it.
+      const known = await this.layer.multipathMap(this.root, this.wwid);
+      if (known) await this.#deviceOf(known, bytes);
       const ensure = this.layer.multipathEnsure(this.root, this.wwid, names, names.length, limits.map);
       const { map, missing } = await stopped(ctx, ensure);
       if (missing.length > 0) ctx.log.warn("paths are not in the map", { wwid: this.wwid, missing });
-      if (map) return `/dev/mapper/${map.name}`;
+      if (map) return this.#deviceOf(map, bytes);
     }
     return `/dev/${names[0]}`;
   }
@@ -122,24 +126,27 @@ export class ScsiDisk {
   }
 
   /**
-   * Makes the kernel see a new size on every path that the disk is used through, and on the map. `size` in bytes. A path
-   * that joins the map later is looked at by the next activation.
+   * Makes the kernel see a new size on every path that the disk is used through, and on the map. They must have at least
+   * `size` bytes; what an array rounds up is theirs too. A path that joins the map later is looked at by the next activation.
    */
   async refresh(size: bigint): Promise<void> {
-    await this.#rescan(await this.#usedPaths(), size);
-    const small = (await this.#usedPaths()).filter((path) => path.size < size);
+    await this.#rescan(await this.#usedPaths());
+    const paths = await this.#usedPaths();
+    const small = paths.filter((path) => path.size < size);
     if (small.length > 0) {
       throw fail(
         "unreachable",
         `${this.what}: ${small.map(({ name }) => name).join(", ")} does not see ${size} bytes yet; repeat the resize`,
       );
     }
+    const map = await this.layer.multipathMap(this.root, this.wwid);
+    if (map) await this.#deviceOf(map, sizeOfAll(paths) ?? size);
   }
 
   /** What has grown elsewhere is seen after a look; what has no capacity was exported badly. */
   async #requireSize(ctx: Context, paths: readonly DevicePath[], size: bigint): Promise<void> {
     if (paths.every((path) => path.size === size)) return;
-    await this.#rescan(paths, size);
+    await this.#rescan(paths);
     const at = paths.map(({ hctl }) => hctl);
     const { there } = await stopped(ctx, this.layer.waitPaths(this.root, this.wwid, at, 0));
     const sizes = new Map(there.map((path) => [path.name, path.size]));
@@ -160,13 +167,17 @@ export class ScsiDisk {
     return this.layer.usedPaths(this.root, this.wwid);
   }
 
-  async #rescan(paths: readonly DevicePath[], size: bigint): Promise<void> {
+  async #rescan(paths: readonly DevicePath[]): Promise<void> {
     await Promise.all(
       paths.map(({ hctl }) => this.layer.rescanPath(this.root, hctl, this.wwid, limits.resize)),
     );
-    if (await this.layer.multipathMap(this.root, this.wwid)) {
+  }
+
+  /** The map's device, with the size that its paths have. */
+  async #deviceOf(map: MultipathMap, size: bigint | undefined): Promise<string> {
+    if (size !== undefined && map.size !== size)
       await this.layer.multipathResize(this.root, this.wwid, size, limits.resize);
-    }
+    return `/dev/mapper/${map.name}`;
   }
 
   async #scan(ctx: Context, at: readonly Hctl[]): Promise<void> {
@@ -235,6 +246,11 @@ export async function stopped<T>(ctx: Context, work: Stoppable<T>): Promise<T> {
   } finally {
     ctx.signal.removeEventListener("abort", stop);
   }
+}
+
+/** Where all paths agree. */
+function sizeOfAll([first, ...others]: readonly DevicePath[]): bigint | undefined {
+  return others.every(({ size }) => size === first?.size) ? first?.size : undefined;
 }
 
 function text({ host, channel, target, lun }: Hctl): string {

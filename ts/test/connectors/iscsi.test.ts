@@ -213,6 +213,33 @@ test("a new size is seen on every path and on the map", async (t) => {
   t.deepEqual(node.changes, ["rescan 0:0:0:0", "rescan 1:0:0:0", `resize map ${wwid} ${2n << 30n}`]);
 });
 
+test("what an array rounds up is the map's size too, also when it is asked for again", async (t) => {
+  const { node, link, connector } = setUp(t);
+  await connector.connect(node.context(), connection(), link());
+  const [asked, real] = [(1n << 30n) + 1024n, (1n << 30n) + 16_384n];
+  node.export(iqn, 0, wwid, real);
+  for (const size of [real, undefined, undefined]) {
+    await connector.refresh(node.context(), connection(size === undefined ? {} : { size }), asked);
+    t.is(node.maps.get(wwid)?.size, real);
+  }
+});
+
+test("a map that missed a resize gets the size of its paths with the next activation", async (t) => {
+  for (const how of [{ size: 2n << 30n }, { size: 2n << 30n, multipath: false }, {}]) {
+    const { node, link, connector } = setUp(t);
+    await connector.connect(node.context(), connection(), link());
+    node.export(iqn, 0, wwid, 2n << 30n);
+    for (const { hctl } of [...node.devices]) await node.rescanPath("", hctl, wwid);
+    // The other one is new, and has the new size.
+    const map = node.maps.get(wwid);
+    if (!map) return t.fail();
+    node.maps.set(wwid, { ...map, paths: map.paths.slice(0, 1) });
+    await connector.connect(node.context(), connection(how), link());
+    t.is(node.maps.get(wwid)?.size, 2n << 30n);
+    if (how.multipath !== false) t.is(node.maps.get(wwid)?.paths.length, 2);
+  }
+});
+
 test("a path outside of the map grows with the next activation, not before", async (t) => {
   const { node, link, connector } = setUp(t);
   await connector.connect(node.context(), connection(), link());
