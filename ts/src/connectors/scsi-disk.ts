@@ -10,6 +10,9 @@ import type { DeviceLayer, DevicePath, Hctl, MultipathMap, Stoppable } from "./d
  */
 const limits = { scan: 20_000, appear: 30_000, map: 100_000, flush: 20_000, remove: 30_000, resize: 15_000 };
 
+/** States of a path that the kernel has given up or is removing: what waited for it has failed already. */
+const dead: ReadonlySet<string> = new Set(["offline", "transport-offline", "cancel", "deleted"]);
+
 /** A disk that is reached over SCSI, on one path or several. `wwid` is its identity as udev and multipath have it. */
 export class ScsiDisk {
   constructor(
@@ -87,7 +90,7 @@ export class ScsiDisk {
   /**
    * Takes the disk off this node: flushes, removes the map, then the paths. What is in use stays whole.
    *
-   * @throws `busy`, naming the users.
+   * @throws `busy`, naming the users; `unreachable` when data may wait for a path that can come back.
    */
   async remove(ctx: Context): Promise<void> {
     const map = await this.layer.multipathMap(this.root, this.wwid);
@@ -108,9 +111,7 @@ export class ScsiDisk {
     if (map) {
       await this.layer.multipathRemove(this.root, this.wwid, limits.remove);
     } else {
-      // One is enough: they are the same disk. A dead path cannot be flushed, and has nothing to flush that could be saved.
-      const alive = paths.find(({ state }) => state === "running");
-      if (alive) await this.#flush(`/dev/${alive.name}`);
+      await this.#flushAll(paths);
     }
     ctx.signal.throwIfAborted();
     await Promise.all(
@@ -218,6 +219,23 @@ export class ScsiDisk {
       "refused",
       `${this.what}: this is not disk ${this.wwid}: ${seen.join(", ")}; stop what uses it, then deactivate its volume`,
     );
+  }
+
+  /**
+   * Paths without a map: each has a cache of its own, and the data in it is in no other. A program that the kernel makes wait
+   * for a lost connection may show no more as a user of the path.
+   */
+  async #flushAll(paths: readonly DevicePath[]): Promise<void> {
+    const alive = paths.filter(({ state }) => !dead.has(state));
+    const waiting = alive.filter(({ state }) => state !== "running");
+    if (waiting.length > 0) {
+      const states = waiting.map(({ name, state }) => `'/dev/${name}' is ${state}`).join(", ");
+      throw fail(
+        "unreachable",
+        `${this.what}: ${states}, and data may wait for it; try again when the array can be reached, or when the kernel has given the path up`,
+      );
+    }
+    await Promise.all(alive.map(({ name }) => this.#flush(`/dev/${name}`)));
   }
 
   async #flush(device: string): Promise<void> {

@@ -183,6 +183,49 @@ test("without multipath a path is the device, flushed before it goes", async (t)
   t.deepEqual(node.changes, ["flush /dev/sda", "delete 0:0:0:0"]);
 });
 
+test("without multipath no path goes with data that waits for its connection", async (t) => {
+  const { node, link, connector } = setUp(t);
+  node.multipath = "off";
+  await connector.connect(node.context(), connection(), link());
+  const setState = (index: number, state: string) => {
+    const device = node.devices[index];
+    if (device) node.devices[index] = { ...device, state };
+  };
+  for (const state of ["blocked", "quiesce", "created-blocked"]) {
+    setState(1, state);
+    node.changes.length = 0;
+    await t.throwsAsync(connector.disconnect(node.context(), connection(), link()), {
+      code: "unreachable",
+      message: new RegExp(`sdb' is ${state}.*; try again`),
+    });
+    t.deepEqual(node.changes, [], "nothing was touched");
+    t.is(readlinkSync(link()), "/dev/sda");
+  }
+  setState(1, "running");
+  await connector.disconnect(node.context(), connection(), link());
+  t.deepEqual(
+    node.changes.filter((change) => change.startsWith("flush")),
+    ["flush /dev/sda", "flush /dev/sdb"],
+    "each path has a cache of its own",
+  );
+});
+
+test("a path that the kernel has given up keeps nothing from being taken off", async (t) => {
+  for (const state of ["offline", "transport-offline"]) {
+    const { node, link, connector } = setUp(t);
+    node.multipath = "off";
+    await connector.connect(node.context(), connection(), link());
+    node.devices.splice(
+      0,
+      2,
+      ...node.devices.map((device, index) => (index === 0 ? { ...device, state } : device)),
+    );
+    node.changes.length = 0;
+    await connector.disconnect(node.context(), connection(), link());
+    t.deepEqual(node.changes, ["flush /dev/sdb", "delete 0:0:0:0", "delete 1:0:0:0"]);
+  }
+});
+
 test("a daemon that does not answer is an error, not a single path", async (t) => {
   const { node, link, connector } = setUp(t);
   node.multipath = "silent";
