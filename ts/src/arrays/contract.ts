@@ -184,7 +184,10 @@ export interface Driver {
   createVolume(ctx: Context, ref: VolumeRef, size: Bytes): Promise<VolumeRef>;
   /** Deletes a volume with its snapshots. False when there was none. `busy` while it is in use. */
   deleteVolume(ctx: Context, ref: VolumeRef): Promise<boolean>;
-  /** Grows a volume. `invalid` when `size` is smaller than it is; the same size succeeds. */
+  /**
+   * Grows a volume to at least `size` bytes. `invalid` when it is larger than what the array makes of that; the same size
+   * succeeds, also one that was rounded up.
+   */
   resizeVolume(ctx: Context, ref: VolumeRef, size: Bytes): Promise<void>;
   /**
    * Gives a volume another name. Throws `absent` when there is none of the old one, `exists` when the new one is
