@@ -3,7 +3,8 @@ import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { clusterDirectory } from "../common/cluster.js";
 import { codeOf, during } from "../common/errors.js";
-import { lockOf, type PreparedSnapshot, preparedSnapshot } from "./guest-config.js";
+import type { VolumeRef } from "./contract.js";
+import { lockOf, mentions, type PreparedSnapshot, preparedSnapshot } from "./guest-config.js";
 
 /** What the PVE cluster says of a guest; read from its file system, which every node sees alike. */
 export interface Guest {
@@ -57,6 +58,23 @@ export class Cluster {
     });
   }
 
+  /** A guest of that node owns the volume, or has its name in the configuration, whatever the storage is called there. */
+  async mayUse(host: string, { vmid, volname }: Pick<VolumeRef, "vmid" | "volname">): Promise<boolean> {
+    return during(`read the configurations of the guests of node '${host}'`, async () => {
+      const node = (await this.#nodes()).find((one) => one.toLowerCase() === host.toLowerCase());
+      if (node === undefined) return false;
+      for (const kind of kinds) {
+        const directory = join(this.root, "nodes", node, kind);
+        for (const file of await namesIn(directory)) {
+          if (file === `${vmid}.conf`) return true;
+          const config = file.endsWith(".conf") ? await readIfThere(join(directory, file)) : undefined;
+          if (config !== undefined && mentions(config, volname)) return true;
+        }
+      }
+      return false;
+    });
+  }
+
   /** The name of the cluster; undefined on a node that is in none. */
   async name(): Promise<string | undefined> {
     const config = await readIfThere(join(this.root, "corosync.conf"));
@@ -64,10 +82,7 @@ export class Cluster {
   }
 
   async #nodes(): Promise<string[]> {
-    return readdir(join(this.root, "nodes")).catch((error: unknown) => {
-      if (codeOf(error) === "absent") return [];
-      throw error;
-    });
+    return namesIn(join(this.root, "nodes"));
   }
 
   async #ha(service: string): Promise<{ state: string; node?: string } | undefined> {
@@ -80,6 +95,13 @@ export class Cluster {
     if (found?.state === undefined) return undefined;
     return { state: found.state, ...(found.node === undefined ? {} : { node: found.node }) };
   }
+}
+
+async function namesIn(directory: string): Promise<string[]> {
+  return readdir(directory).catch((error: unknown) => {
+    if (codeOf(error) === "absent") return [];
+    throw error;
+  });
 }
 
 async function readIfThere(path: string): Promise<string | undefined> {
