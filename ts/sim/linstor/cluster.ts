@@ -168,10 +168,14 @@ export class LinstorCluster implements World {
     return this.#held;
   }
 
-  /** The controller loses a satellite, or gets it back, with what was left undone there. */
-  async setOnline(node: SatelliteNode, online: boolean): Promise<void> {
+  /**
+   * The controller loses a satellite, or gets it back, with what was left undone there. DRBD goes with its node, unless
+   * `linked` says that only the satellite is down.
+   */
+  async setOnline(node: SatelliteNode, online: boolean, linked = online): Promise<void> {
     await this.change(async () => {
       node.online = online;
+      node.linked = linked;
       if (!online) return;
       for (const resource of this.state.resources()) {
         if (resource.node !== node || !resource.deleting) continue;
@@ -235,6 +239,7 @@ export class LinstorCluster implements World {
         dir,
         address: `192.0.2.${state.nodes.size + 1}`,
         online: true,
+        linked: true,
         flags: new Set(),
         layers: layers ?? ["DRBD", "LUKS", "NVME", "STORAGE"],
         props: { ...props },

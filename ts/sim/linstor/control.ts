@@ -8,6 +8,8 @@ import type { LinstorSimulator } from "./simulator.js";
 
 const nodeBody = z.strictObject({
   online: z.boolean().optional(),
+  /** DRBD there reaches its peers; as `online` when absent. */
+  linked: z.boolean().optional(),
   flags: z.array(z.enum(["EVICTED", "EVACUATE"])).optional(),
   /** Online again after so many milliseconds. */
   forMs: z.number().int().min(1).optional(),
@@ -62,14 +64,14 @@ export function control(
 async function changeNode(
   simulator: LinstorSimulator,
   name: string,
-  { online, flags, forMs }: z.output<typeof nodeBody>,
+  { online, linked, flags, forMs }: z.output<typeof nodeBody>,
 ): Promise<unknown> {
   const node = simulator.state.node(name);
   if (flags) {
     node.flags.clear();
     for (const flag of flags) node.flags.add(flag);
   }
-  if (online !== undefined) await simulator.setNode(name, online, forMs);
+  if (online !== undefined) await simulator.setNode(name, online, forMs, linked);
   return { name: node.name, online: node.online, flags: [...node.flags] };
 }
 

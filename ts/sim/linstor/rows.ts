@@ -128,7 +128,7 @@ function drbdLayer(world: World, resource: Resource, volumes: unknown): Row {
   const peers = definition.resources.values().filter((peer) => peer !== resource);
   const connections = peers.map((peer) => [
     peer.node.name,
-    peer.node.online
+    node.linked && peer.node.linked
       ? { connected: true, message: "Connected" }
       : { connected: false, message: "Connecting" },
   ]);

@@ -118,10 +118,13 @@ export class LinstorSimulator {
     this.faults.add(order);
   }
 
-  /** The controller loses a satellite or gets it back, for so many milliseconds or until it is said again. */
-  async setNode(name: string, online: boolean, forMs?: number): Promise<void> {
+  /**
+   * The controller loses a satellite or gets it back, for so many milliseconds or until it is said again. `linked`: whether
+   * DRBD of that node reaches its peers, as it does while only the satellite is down; as `online` when absent.
+   */
+  async setNode(name: string, online: boolean, forMs?: number, linked = online): Promise<void> {
     const node = this.state.node(name);
-    await this.#cluster.setOnline(node, online);
+    await this.#cluster.setOnline(node, online, linked);
     if (forMs !== undefined) this.#after(forMs, () => this.#cluster.setOnline(node, !online));
   }
 

@@ -31,6 +31,8 @@ export interface SatelliteNode {
   readonly address: string;
   /** The controller reaches the satellite. */
   online: boolean;
+  /** DRBD there reaches its peers: also while the satellite alone is down. */
+  linked: boolean;
   readonly flags: Set<"EVICTED" | "EVACUATE">;
   readonly layers: readonly LayerKind[];
   readonly props: Properties;

@@ -26,6 +26,12 @@ function currentOf(config: string): Map<string, string> {
   return valuesOf(config.split(/^\[/m, 1)[0] ?? "");
 }
 
+/** Whether a configuration, or a snapshot in it, has the volume on any storage. */
+export function mentions(config: string, volname: string): boolean {
+  const [, ...others] = config.split(`:${volname}`);
+  return others.some((after) => /^(?:[\s,]|$)/.test(after));
+}
+
 /** The snapshot `snap` when the configuration says that PVE is taking it now. */
 export function preparedSnapshot(
   config: string,

@@ -3,7 +3,8 @@ import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { clusterDirectory } from "../common/cluster.js";
 import { codeOf, during } from "../common/errors.js";
-import { hasDisk, lockOf, type PreparedSnapshot, preparedSnapshot } from "./guest-config.js";
+import type { VolumeRef } from "./contract.js";
+import { hasDisk, lockOf, mentions, type PreparedSnapshot, preparedSnapshot } from "./guest-config.js";
 
 /** What the PVE cluster says of a guest; read from its file system, which every node sees alike. */
 export interface Guest {
@@ -70,6 +71,23 @@ export class Cluster {
         const config = await readIfThere(join(directory, name));
         if (config !== undefined && lockOf(config) === "migrate" && hasDisk(config, "qemu-server", volid))
           return true;
+      }
+      return false;
+    });
+  }
+
+  /** A guest of that node owns the volume, or has its name in the configuration, whatever the storage is called there. */
+  async mayUse(host: string, { vmid, volname }: Pick<VolumeRef, "vmid" | "volname">): Promise<boolean> {
+    return during(`read the configurations of the guests of node '${host}'`, async () => {
+      const node = (await this.nodes()).find((one) => one.toLowerCase() === host.toLowerCase());
+      if (node === undefined) return false;
+      for (const kind of kinds) {
+        const directory = join(this.root, "nodes", node, kind);
+        for (const file of await listIfThere(directory)) {
+          if (file === `${vmid}.conf`) return true;
+          const config = file.endsWith(".conf") ? await readIfThere(join(directory, file)) : undefined;
+          if (config !== undefined && mentions(config, volname)) return true;
+        }
       }
       return false;
     });

@@ -108,6 +108,15 @@ test("views: states are missing for offline nodes, and what they have is unknown
   t.is(first?.["state"], undefined);
   t.is((first?.["volumes"] as Row[] | undefined)?.[0]?.["state"], undefined);
   t.deepEqual(second?.["state"], { in_use: false });
+  const linked = async () => {
+    const { layer_object: layer } = ((await s.rows("vm-100-disk-1"))[1] ?? {}) as {
+      layer_object?: { drbd: { connections: Record<string, unknown> } };
+    };
+    return layer?.drbd.connections["pve1"];
+  };
+  t.deepEqual(await linked(), { connected: false, message: "Connecting" });
+  await s.sim.setNode("pve1", false, undefined, true);
+  t.deepEqual(await linked(), { connected: true, message: "Connected" }, "only the satellite is away");
   t.deepEqual(third?.["flags"], ["DISKLESS", "DRBD_DISKLESS", "TIE_BREAKER"]);
   const pool = (await s.get("view/storage-pools?nodes=pve1&storage_pools=ssd"))[0];
   t.is(pool?.["free_capacity"], undefined);

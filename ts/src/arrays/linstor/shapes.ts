@@ -116,6 +116,8 @@ export interface Resource {
   readonly diskState?: string;
   /** Names of the peers that it is connected with. */
   readonly connected: readonly string[];
+  /** Names of the peers that it says it is not connected with. */
+  readonly disconnected: readonly string[];
 }
 
 export const resourceSchema = z
@@ -131,6 +133,7 @@ export const resourceSchema = z
   .transform((row): Resource => {
     const [volume] = row.volumes;
     const drbd = row.layer_object?.drbd;
+    const peers = Object.entries(drbd?.connections ?? {});
     const usable = volume?.usable_size_kib ?? drbd?.drbd_volumes?.[0]?.usable_size_kib;
     return compact({
       name: row.name,
@@ -145,9 +148,8 @@ export const resourceSchema = z
       pool: volume?.storage_pool_name ?? "",
       provider: volume?.provider_kind ?? "",
       diskState: volume?.state?.disk_state,
-      connected: Object.entries(drbd?.connections ?? {}).flatMap(([peer, { connected }]) =>
-        connected ? [peer] : [],
-      ),
+      connected: peers.flatMap(([peer, { connected }]) => (connected ? [peer] : [])),
+      disconnected: peers.flatMap(([peer, { connected }]) => (connected ? [] : [peer])),
     }) as Resource;
   });
 

@@ -245,13 +245,82 @@ test("a volume that is open anywhere is not freed, renamed, made a base or rolle
 test("a node that does not answer may have the volume open; one that only breaks ties has not", async (t) => {
   const n = await Nodes.start(t, { simulator: cluster });
   const disk = await n.disk();
+  await n.at("pve1").driver.createSnapshot(n.ctx, disk, "s1");
   await n.sim.setNode("pve2", false);
   const { driver } = n.at("pve1");
-  const error = await t.throwsAsync(() => driver.deleteVolume(n.ctx, disk));
+  const error = await t.throwsAsync(() => driver.rollback(n.ctx, disk, "s1"));
   t.is(codeOf(error), "unreachable");
   t.regex(error?.message ?? "", /node pve2 does not answer .*linstor node lost/);
   await n.sim.setNode("pve2", true);
   await n.sim.setNode("pve3", false);
+  t.true(await driver.deleteVolume(n.ctx, disk));
+});
+
+test("a volume is freed while a node that is cut off from it is away, and goes there when it is back", async (t) => {
+  const n = await Nodes.start(t);
+  const vmid = last++;
+  const disk = await n.disk(`vm-${vmid}-disk-0`);
+  guestOn("pve1", vmid);
+  const [away = ""] = Object.entries(n.placed(disk.name)).flatMap(([node, kind]) =>
+    node !== "pve1" && kind === "diskful" ? [node] : [],
+  );
+  await n.sim.setNode(away, false);
+  const { driver } = n.at("pve1");
+  t.true(await driver.deleteVolume(n.ctx, disk));
+  t.false(await driver.deleteVolume(n.ctx, disk), "it is gone for PVE");
+  t.deepEqual(await driver.listVolumes(n.ctx), []);
+  const next = await n.disk(disk.name);
+  t.is(next.name, disk.name, "its name is free");
+  t.deepEqual(
+    (await driver.listVolumes(n.ctx)).map(({ ref }) => ref.name),
+    [disk.name],
+  );
+  await n.sim.setNode(away, true);
+  t.is(n.definitions().length, 1);
+  t.deepEqual(n.sim.check(), []);
+  t.true(await driver.deleteVolume(n.ctx, next));
+});
+
+/** Why a node that does not answer may still have a volume. */
+const doubts: Record<string, (n: Nodes, disk: VolumeRef) => Promise<void>> = {
+  "whose satellite alone is down": (n) => n.sim.setNode("pve2", false, undefined, true),
+  "that has its guest": async (n, { vmid }) => {
+    guestOn("pve2", vmid);
+    await n.sim.setNode("pve2", false);
+  },
+  "that has another guest with it": async (n, { volname }) => {
+    guestOn("pve2", last++, `scsi1: other:${volname},size=8M\n`);
+    await n.sim.setNode("pve2", false);
+  },
+  "that has the only good replica": async (n, { name }) => {
+    const volume = n.sim.state.definition(name).resources.get("pve1")?.volumes.get(0);
+    if (volume) volume.synced = false;
+    await n.sim.setNode("pve2", false);
+  },
+};
+for (const [what, prepare] of Object.entries(doubts)) {
+  test(`a volume is not freed while a node is away ${what}`, async (t) => {
+    const n = await Nodes.start(t, { simulator: cluster });
+    const disk = await n.disk(`vm-${last++}-disk-0`);
+    await prepare(n, disk);
+    const error = await t.throwsAsync(() => n.at("pve1").driver.deleteVolume(n.ctx, disk));
+    t.is(codeOf(error), "unreachable");
+    t.regex(error?.message ?? "", /node pve2 does not answer and may have it open/);
+    t.false(n.sim.state.definition(disk.name).deleting);
+  });
+}
+
+test("a volume keeps all its snapshots while a node with a copy of one is away", async (t) => {
+  const n = await Nodes.start(t, { simulator: cluster });
+  const disk = await n.disk(`vm-${last++}-disk-0`);
+  const { driver } = n.at("pve1");
+  for (const snap of ["s1", "s2"]) await driver.createSnapshot(n.ctx, disk, snap);
+  await n.sim.setNode("pve2", false);
+  const error = await t.throwsAsync(() => driver.deleteVolume(n.ctx, disk));
+  t.is(codeOf(error), "unreachable");
+  t.regex(error?.message ?? "", /node pve2 has a copy of snapshot '\S+' and does not answer; .*node lost/);
+  t.is(n.snapshots().length, 2);
+  await n.sim.setNode("pve2", true);
   t.true(await driver.deleteVolume(n.ctx, disk));
 });
 
