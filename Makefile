@@ -118,7 +118,9 @@ install:
 	install -m 644 config/multipath/*.conf $(SHARE)/multipath
 	install -m 644 dist/pve-blockio.1 $(MAN)/pve-blockio.1
 	install -m 644 dist/pve-blockio.bash $(COMPLETION)/pve-blockio
-	install -m 644 README.md LICENSE docs/*.md dist/third-party-licences.txt $(DOC)
+	install -m 644 LICENSE docs/*.md docs/*.svg dist/third-party-licences.txt $(DOC)
+	sed 's,](docs/,](,g' README.md >$(DOC)/README.md
+	chmod 644 $(DOC)/README.md
 
 uninstall:
 	rm -rf $(LIB) $(DOC) $(SHARE)

@@ -82,9 +82,14 @@ export function allSuites() {
       command: [...CARGO_TEST, "--", "--skip", "sudo_", "--skip", "loop_"],
       read: fromCargo,
     },
-    { ...avaSuite("ava", 1, "build/test/*.test.js", "build/test/!(conformance)/**/*.test.js"), waits: true },
+    {
+      ...avaSuite("ava", 1, "build/test/*.test.js", "build/test/!(arrays|conformance|sim)/**/*.test.js"),
+      waits: true,
+    },
     perlSuite("perl", []),
     perlSuite("perl-taint", ["-T"]),
+    // Drivers on simulated arrays, with faults and limits of time.
+    avaSuite("arrays", 2, "build/test/{arrays,sim}/**/*.test.js"),
     avaSuite("conformance", 2, "build/test/conformance/**/*.test.js"),
     ...(hasRootTests() ? [rootTests] : []),
     ...scriptSuites(),

@@ -35,6 +35,8 @@ export const behaviourSchema = z.strictObject({
   ignoresPage: flag(false),
   /** `results` in lists counts something else. */
   wrongResults: flag(false),
+  /** The search for a LUN does not name its target. */
+  lunWithoutTarget: flag(false),
   /** Class of the error for a taken target name. */
   targetConflict: z.enum(["base.iscsi", "base.iscsi.target"]).default("base.iscsi"),
   /** Class of the error for a volume whose snapshots have clones. */

@@ -162,7 +162,9 @@ export const lunSearch: Handler = (world, { query }) => {
           .filter((lun) => lun.name === name)
           .map((lun) => ({
             pool: pool.name,
-            iscsi_target: { name: target.name, active: target.active },
+            ...(world.behaviour.lunWithoutTarget
+              ? {}
+              : { iscsi_target: { name: target.name, active: target.active } }),
             lun: lunShape(world, lun),
           })),
       ),

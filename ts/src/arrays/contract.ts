@@ -174,11 +174,20 @@ export interface Driver {
   /** Throws `absent` when the array says that it does not exist. Its `ref` has the whole name. */
   getVolume(ctx: Context, ref: VolumeRef): Promise<Volume>;
 
+  /**
+   * What PVE's `volume_size_info` is told, where that is more than {@link getVolume}: while the array is silent, the size of
+   * the device that is on this node. No proof that the volume exists.
+   */
+  sizeInfo?(ctx: Context, ref: VolumeRef): Promise<Volume>;
+
   /** Makes an empty volume of at least `size` bytes. Throws `exists` when the name is taken, also by a race. */
   createVolume(ctx: Context, ref: VolumeRef, size: Bytes): Promise<VolumeRef>;
   /** Deletes a volume with its snapshots. False when there was none. `busy` while it is in use. */
   deleteVolume(ctx: Context, ref: VolumeRef): Promise<boolean>;
-  /** Grows a volume. `invalid` when `size` is smaller than it is; the same size succeeds. */
+  /**
+   * Grows a volume to at least `size` bytes. `invalid` when it is larger than what the array makes of that; the same size
+   * succeeds, also one that was rounded up.
+   */
   resizeVolume(ctx: Context, ref: VolumeRef, size: Bytes): Promise<void>;
   /**
    * Gives a volume another name. Throws `absent` when there is none of the old one, `exists` when the new one is
@@ -330,6 +339,11 @@ export interface StorageType {
    * stop cleanly while the service is down.
    */
   readonly needsDeactivation: boolean;
+  /**
+   * A volume whose device is on the node is attached, and detached, also while the array is silent. Then that silence does
+   * not keep PVE from using the storage, which it does first of all when a guest starts; `status` is as for all types.
+   */
+  readonly attachesWithoutArray?: boolean;
   /** A volume is taken off the node before it gets another name, which its device is found by. */
   readonly renamesDetached?: boolean;
   /** For types that keep something outside storage.cfg. */

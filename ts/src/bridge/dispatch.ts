@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { ZodError } from "zod";
 import type { Context } from "../common/context.js";
-import { BlockioError, fail, wrap } from "../common/errors.js";
+import { BlockioError, fail, isSilence, wrap } from "../common/errors.js";
 import type { Logger } from "../common/log.js";
 import { RequestRecord } from "../plugin/journal.js";
 import type { Storages } from "../plugin/storage.js";
@@ -118,6 +118,9 @@ async function run(storages: Storages, request: Request, caller: Caller, log: Lo
   caller.track?.(ended);
   try {
     return await Promise.race([work, aborted(signal)]);
+  } catch (error) {
+    if (caller.signal.aborted || !isSilence(error)) throw error;
+    return prepared.unanswered(storage, error, log);
   } finally {
     clearTimeout(timer);
   }

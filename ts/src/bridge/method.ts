@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import type * as z from "zod";
 import type { Context } from "../common/context.js";
+import type { Logger } from "../common/log.js";
 import type { Storage } from "../plugin/storage.js";
 import type { Leases } from "../plugin/stream.js";
 
@@ -21,6 +22,11 @@ interface MethodSpec<Args extends z.ZodType, Result extends z.ZodType> {
   /** The guests to lock while the handler runs; none for calls that only read. */
   readonly guests?: (storage: Storage, args: z.output<Args>, call: Pick<Call, "leases">) => readonly number[];
   readonly run: (storage: Storage, args: z.output<Args>, call: Call) => Promise<z.input<Result>>;
+  /**
+   * The answer when the array gave none, or none within the deadline: for `unreachable` and `timeout`. Throws what is to be
+   * the answer otherwise.
+   */
+  readonly unanswered?: (storage: Storage, error: unknown, log: Logger) => z.input<Result>;
 }
 
 /** A method with its types folded away: unknown in, unknown out, checked on both sides. */
@@ -32,6 +38,8 @@ export interface Method {
   readonly prepare: (rawArgs: unknown) => {
     guests: (storage: Storage, call: Pick<Call, "leases">) => readonly number[];
     run: (storage: Storage, call: Call) => Promise<unknown>;
+    /** Throws `error` when silence has no answer of its own. */
+    unanswered: (storage: Storage, error: unknown, log: Logger) => unknown;
   };
 }
 
@@ -47,6 +55,10 @@ export function method<Args extends z.ZodType, Result extends z.ZodType>(
       return {
         guests: (storage, call) => spec.guests?.(storage, args, call) ?? [],
         run: async (storage, call) => spec.result.parse(await spec.run(storage, args, call)),
+        unanswered: (storage, error, log) => {
+          if (!spec.unanswered) throw error;
+          return spec.result.parse(spec.unanswered(storage, error, log));
+        },
       };
     },
   };

@@ -3,6 +3,7 @@ import * as z from "zod";
 import type { Volume } from "../arrays/contract.js";
 import { wireSize, wireSizeOut } from "../common/size.js";
 import { allocImage, findFreeDiskname } from "../plugin/alloc.js";
+import { activateStorage, checkConnection, goOnInSilence, storageCapacity } from "../plugin/availability.js";
 import { cloneImage, createBase, renameVolume } from "../plugin/copy.js";
 import { addSection, removeSection, updateSection } from "../plugin/section.js";
 import {
@@ -93,8 +94,8 @@ export const methods: Readonly<Record<string, Method>> = {
     args: z.object({ sensitive: secrets }),
     result: nullResult,
     deadlineMs: query,
-    run: async (storage, args) => {
-      await addSection(storage, args);
+    run: async (storage, args, { ctx }) => {
+      await addSection(storage, ctx, args);
       return null;
     },
   }),
@@ -125,8 +126,11 @@ export const methods: Readonly<Record<string, Method>> = {
     result: z.boolean(),
     deadlineMs: quick,
     run: async (storage, _args, { ctx }) => {
-      // As for activation: what that would make first, such as a directory, is no reason to be offline.
-      await storage.driver.check(ctx);
+      await checkConnection(storage, ctx);
+      return true;
+    },
+    unanswered: (storage, error, log) => {
+      goOnInSilence(storage, error, log);
       return true;
     },
   }),
@@ -135,7 +139,11 @@ export const methods: Readonly<Record<string, Method>> = {
     result: nullResult,
     deadlineMs: quick,
     run: async (storage, _args, { ctx }) => {
-      await storage.driver.check(ctx);
+      await activateStorage(storage, ctx);
+      return null;
+    },
+    unanswered: (storage, error, log) => {
+      goOnInSilence(storage, error, log);
       return null;
     },
   }),
@@ -150,7 +158,7 @@ export const methods: Readonly<Record<string, Method>> = {
     result: z.object({ total: wireSizeOut, avail: wireSizeOut, used: wireSizeOut, active: z.boolean() }),
     deadlineMs: quick,
     run: async (storage, _args, { ctx }) => {
-      const { total, available, used } = await storage.driver.capacity(ctx);
+      const { total, available, used } = await storageCapacity(storage, ctx);
       return { total, avail: available, used, active: true };
     },
   }),

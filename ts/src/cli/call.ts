@@ -9,7 +9,7 @@ export const call: Command = {
   name: "call",
   operands: "METHOD [--storage STOREID] [--args JSON]",
   summary: "Call one method of the service and print its result as JSON.",
-  details: "For scripts and diagnosis; docs/protocol.md lists the methods.",
+  details: "For scripts and diagnosis; protocol.md in /usr/share/doc/pve-blockio lists the\nmethods.",
   options: {
     storage: { type: "string", value: "STOREID", help: "the storage that the method is about" },
     args: { type: "string", value: "JSON", help: "arguments, an object (default {})" },

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
+import { randomUUID } from "node:crypto";
 import { createConnection, type Socket } from "node:net";
 import { createInterface } from "node:readline";
+import { setTimeout as sleep } from "node:timers/promises";
 import { silenceLimitMs } from "../bridge/limits.js";
 import { BlockioError, fail, isErrorCode } from "../common/errors.js";
 
@@ -11,6 +13,10 @@ export interface Section {
   readonly storeid: string;
   readonly scfg: Record<string, unknown>;
 }
+
+/** How long a service that has ended may take to be back, in milliseconds, and how often is looked. */
+const restartLimitMs = 30_000;
+const restartPauseMs = 500;
 
 interface Pending {
   resolve(result: unknown): void;
@@ -35,8 +41,20 @@ export class BridgeClient {
     socket.on("error", () => this.#lost());
   }
 
-  /** Throws `unreachable` when nothing listens. */
-  static connect(path: string): Promise<BridgeClient> {
+  /** Throws `unreachable` when nothing listens, for `patienceMs` of which somebody may begin to. */
+  static async connect(path: string, patienceMs = 0): Promise<BridgeClient> {
+    const end = performance.now() + patienceMs;
+    for (;;) {
+      try {
+        return await BridgeClient.#connectOnce(path);
+      } catch (error) {
+        if (performance.now() >= end) throw error;
+        await sleep(restartPauseMs);
+      }
+    }
+  }
+
+  static #connectOnce(path: string): Promise<BridgeClient> {
     return new Promise((resolve, reject) => {
       const socket = createConnection({ path });
       socket.once("connect", () => {
@@ -47,6 +65,32 @@ export class BridgeClient {
         reject(unreachable(path, error.code === "EACCES" ? "it is for root only" : "nothing listens", error)),
       );
     });
+  }
+
+  /**
+   * Connects and calls a method whose result lasts as long as the connection. A service that ends meanwhile is asked again
+   * when it is back, with the same token: what it has made for the request already is found. Like {@link call} otherwise.
+   */
+  static async begin<T>(
+    path: string,
+    method: string,
+    section: Section,
+    args: object,
+  ): Promise<{ client: BridgeClient; begun: T }> {
+    const token = randomUUID();
+    const end = performance.now() + restartLimitMs;
+    for (let sent = 1; ; sent++) {
+      const client = await BridgeClient.connect(path, sent === 1 ? 0 : end - performance.now());
+      try {
+        return { client, begun: await client.call<T>(method, section, args, undefined, token) };
+      } catch (error) {
+        const lost = client.closed;
+        client.close();
+        // A third time would only end a service once more that ends by this very request.
+        if (!lost || sent === 2 || performance.now() > end) throw error;
+        await sleep(restartPauseMs);
+      }
+    }
   }
 
   /** Calls a method, with `token` one that may be sent again; throws the service's typed error, or `unreachable` when it falls silent. */
@@ -84,6 +128,11 @@ export class BridgeClient {
       clearTimeout(silence);
       this.#pending.delete(id);
     }
+  }
+
+  /** No answer will come any more: the service has hung up. */
+  get closed(): boolean {
+    return this.socket.destroyed || this.socket.readableEnded;
   }
 
   close(): void {

@@ -3,7 +3,8 @@ import { hostname } from "node:os";
 import type { Leftover } from "../arrays/contract.js";
 import { clusterDirectory } from "../common/cluster.js";
 import { fail } from "../common/errors.js";
-import type { Level } from "../common/finding.js";
+import { findingOf, type Level } from "../common/finding.js";
+import type { Reported } from "../doctor/examine.js";
 import { BridgeClient, type Section } from "./client.js";
 import { type Command, common, configOf, socketOf, text, type Values } from "./options.js";
 import { print } from "./output.js";
@@ -34,7 +35,7 @@ export const doctor: Command = {
     // Only this and the service need the drivers.
     const { examine, multipathStatus, Storages, worst } = await import("./service.js");
     const node = text(values, "node") ?? hostname().split(".")[0] ?? "localhost";
-    const sections = await chosen(values, operands);
+    const { sections, unreadable } = await chosen(values, operands);
     const machine = {
       root: "/",
       cluster: clusterDirectory(),
@@ -48,7 +49,8 @@ export const doctor: Command = {
         ),
       multipathStatus,
     };
-    const findings = await examine(machine, sections, new Storages({ name: node }));
+    const examined = await examine(machine, sections, new Storages({ name: node, looksOnly: true }));
+    const findings = unreadable ? [unreadable, ...examined] : examined;
     const level = worst(findings);
     if (values["json"] === true) {
       print(`${JSON.stringify({ node, version, level, findings })}\n`);
@@ -67,10 +69,22 @@ export const doctor: Command = {
   },
 };
 
-async function chosen(values: Values, operands: readonly string[]): Promise<Section[]> {
-  const all = await ownSections(configOf(values));
-  if (operands.length === 0) return all.filter(({ scfg }) => !isOn(scfg["disable"]));
-  return operands.map((storeid) => {
+interface Chosen {
+  readonly sections: readonly Section[];
+  /** Without the configuration the node itself is examined all the same. */
+  readonly unreadable?: Reported;
+}
+
+async function chosen(values: Values, operands: readonly string[]): Promise<Chosen> {
+  let all: Section[];
+  try {
+    all = await ownSections(configOf(values));
+  } catch (thrown) {
+    if (operands.length > 0) throw thrown;
+    return { sections: [], unreadable: findingOf("configuration", thrown) };
+  }
+  if (operands.length === 0) return { sections: all.filter(({ scfg }) => !isOn(scfg["disable"])) };
+  const sections = operands.map((storeid) => {
     const found = all.find((one) => one.storeid === storeid);
     if (!found)
       throw fail(
@@ -79,6 +93,7 @@ async function chosen(values: Values, operands: readonly string[]): Promise<Sect
       );
     return found;
   });
+  return { sections };
 }
 
 function isOn(value: unknown): boolean {

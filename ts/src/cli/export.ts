@@ -52,14 +52,19 @@ export const exportCommand: Command = {
     }
     const { storeid, volname } = parseVolumeId(volid);
     const section = findSection(storeid, configOf(values));
-    const client = await BridgeClient.connect(socketOf(values));
+    const args = {
+      volname,
+      snap: text(values, "snapshot") ?? null,
+      ...(format === undefined ? {} : { streamFormat: format }),
+    };
+    // The volume stays usable here until this connection closes.
+    const { client, begun: source } = await BridgeClient.begin<{ path: string; format: Format }>(
+      socketOf(values),
+      "volume_export",
+      section,
+      args,
+    );
     try {
-      // The volume stays usable here until this connection closes.
-      const source = await client.call<{ path: string; format: Format }>("volume_export", section, {
-        volname,
-        snap: text(values, "snapshot") ?? null,
-        ...(format === undefined ? {} : { streamFormat: format }),
-      });
       const sent = source.format === "subvol" ? "tar+size" : "raw+size";
       await send(values, source.path, sent, (run) => reported(client, section, "export", run));
     } finally {

@@ -83,14 +83,13 @@ async function importVolume(
     const header = format === "tar+size" ? native().readTarHeader(stdin) : native().readHeader(stdin);
     return { done: header, cancel: () => header.cancel() };
   });
-  const client = await BridgeClient.connect(socketOf(values));
+  const { client, begun } = await BridgeClient.begin<Begun>(socketOf(values), "volume_import", section, {
+    volname,
+    size: size.toString(),
+    format,
+    allowRename: values["allow-rename"] === true,
+  });
   try {
-    const begun = await client.call<Begun>("volume_import", section, {
-      volname,
-      size: size.toString(),
-      format,
-      allowRename: values["allow-rename"] === true,
-    });
     const receiving = () => receiveInto(values, begun.target, size);
     const result = await reported(client, section, "import", receiving).catch(async (error: unknown) => {
       // The end of the connection would do, but then the name were free a moment after we have ended.
@@ -105,7 +104,10 @@ async function importVolume(
   }
 }
 
-/** Tells the service that the data is complete; finds it again when it was restarted meanwhile. Gives the final name. */
+/**
+ * Tells the service that the data is complete; finds it again when it was restarted meanwhile. Gives the final name. A
+ * service that answers is asked again over the same connection: that the array is silent is no reason to leave it.
+ */
 async function commit(values: Values, client: BridgeClient, section: Section, begun: Begun): Promise<string> {
   const args = { token: begun.token, volname: begun.volname };
   const end = performance.now() + commitPatienceMs;
@@ -123,9 +125,10 @@ async function commit(values: Values, client: BridgeClient, section: Section, be
       if (current !== client) current.close();
       return done.volname;
     } catch (error) {
-      if (codeOf(error) !== "unreachable" || performance.now() > end) throw error;
-      if (current !== client) current?.close();
-      current = undefined;
+      const over = codeOf(error) !== "unreachable" || performance.now() > end;
+      if (current !== client && (over || current?.closed)) current?.close();
+      if (over) throw error;
+      if (current?.closed) current = undefined;
       await sleep(500);
     }
   }

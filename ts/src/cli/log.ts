@@ -29,7 +29,10 @@ export const log: Command = {
       throw fail("invalid", `log: --lines '${lines}' is not a number of lines`);
     const since = text(values, "since") ?? "-1d";
     if (!/^[-+0-9A-Za-z: ]{1,40}$/.test(since))
-      throw fail("invalid", `log: --since '${since}' is no time; write -1h or 2026-01-31 12:00`);
+      throw fail(
+        "invalid",
+        `log: --since '${since}' is no time; write --since=-1h or --since='2026-01-31 12:00'`,
+      );
     const program = await findProgram("journalctl");
     if (program === undefined)
       throw fail("unsupported", "log: journalctl is missing; look where the service's standard error goes");
@@ -58,6 +61,10 @@ export const log: Command = {
       clearTimeout(caughtUp);
       caughtUp = setTimeout(flush, 100);
     }
+    if (kept.length === 0 && !follow)
+      process.stderr.write(
+        `log: the journal has no lines of '${storeid}' since ${since}; see pvesm status for the names\n`,
+      );
     flush();
     const [status] = (await ended) as [number | null];
     if (status !== 0 && status !== null)

@@ -48,7 +48,7 @@ export function manualPage(commands: readonly Command[], version: string): strin
     "The storages of the cluster.",
     ".TP",
     ".I /run/pve-blockio/dev/STOREID/VOLNAME",
-    "An active volume of an array over iSCSI or NVMe.",
+    "An active volume of a JovianDSS or LINSTOR storage.",
     ".TP",
     ".I /etc/pve/nodes/NODE/pve-blockio.json",
     "What the service of a node tells the other nodes of itself.",

@@ -43,7 +43,14 @@ function readConfig(configFile: string): string {
   try {
     return readFileSync(configFile, "utf8");
   } catch (error) {
-    throw fail("absent", `cannot read '${configFile}'; name the storage configuration with --config`, error);
+    const { code } = error as { code?: string };
+    if (code === "EACCES" || code === "EPERM")
+      throw fail("refused", `cannot read '${configFile}' (permission denied); run it as root`, error);
+    throw fail(
+      "absent",
+      `cannot read '${configFile}' (${code}); look at systemctl status pve-cluster, or name another file with --config`,
+      error,
+    );
   }
 }
 

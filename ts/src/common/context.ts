@@ -22,6 +22,8 @@ export interface RequestMemory {
 /** The name under which this node is known to arrays and in leftovers on shared storage. */
 export interface Host {
   readonly name: string;
+  /** Nothing is written here, no log of a storage either: this process only looks. */
+  readonly looksOnly?: boolean;
 }
 
 /** The longest time for a usual creation with all its attempts, in milliseconds. */

@@ -54,6 +54,11 @@ export function codeOf(error: unknown): ErrorCode {
   return "internal";
 }
 
+/** True for an error that says nothing about the object: nobody answered, or not in time. */
+export function isSilence(error: unknown): boolean {
+  return ["unreachable", "timeout"].includes(codeOf(error));
+}
+
 /** What the kernel's error numbers mean for us. */
 const errnoCodes: Record<string, ErrorCode> = {
   ENOENT: "absent",

@@ -36,6 +36,6 @@ export function findingOf(check: string, thrown: unknown): Finding {
   if (!(thrown instanceof BlockioError))
     return error(check, message, "report it with the output of pve-blockio doctor --json");
   return at < 0
-    ? error(check, message, `look up '${thrown.code}' in docs/errors.md`)
+    ? error(check, message, `look up '${thrown.code}' in /usr/share/doc/pve-blockio/errors.md`)
     : error(check, message.slice(0, at), message.slice(at + 2));
 }

@@ -20,7 +20,10 @@ export interface Connector {
   disconnect(ctx: Context, connection: Connection, link: string): Promise<void>;
   /** After the array took it away: waits until what the array's own client removes is gone. Without it there is no such. */
   released?(ctx: Context, connection: Connection): Promise<void>;
-  /** Makes this node see a volume's new size, in bytes; nothing to do where it is not connected. */
+  /**
+   * Makes this node see a volume's new size; nothing to do where it is not connected. `size` is what was asked for, in bytes:
+   * an array that has whole blocks only may have given more.
+   */
   refresh(ctx: Context, connection: Connection, size: Bytes): Promise<void>;
 }
 

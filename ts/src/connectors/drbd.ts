@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-import { readFile, realpath, stat } from "node:fs/promises";
-import { basename, join } from "node:path";
+import { stat } from "node:fs/promises";
 import type { Connection } from "../arrays/contract.js";
+import { blockDeviceSize, kernelName } from "../common/block-device.js";
 import type { Context } from "../common/context.js";
 import { codeOf, fail } from "../common/errors.js";
 import { findProgram, run } from "../common/process.js";
@@ -13,7 +13,6 @@ import { removeLink, setLink } from "./link.js";
 
 /** How long udev may take for the device's name, and the kernel for a new size, after LINSTOR is done; in milliseconds. */
 const settleMs = 10_000;
-const sector = 512n;
 
 /**
  * DRBD's devices. LINSTOR puts them on the node and takes them away; the satellite can answer before udev has named the
@@ -43,7 +42,7 @@ export class DrbdConnector implements Connector {
 
   async disconnect(ctx: Context, connection: Connection, link: string): Promise<void> {
     ctx.signal.throwIfAborted();
-    const node = await this.#kernelName(devicePath(connection));
+    const node = await kernelName(devicePath(connection));
     if (node !== undefined) {
       const users = await this.layer.deviceUsers(this.root, node).catch((error: unknown) => {
         // It went away while we looked.
@@ -59,26 +58,14 @@ export class DrbdConnector implements Connector {
   async refresh(ctx: Context, connection: Connection, size: Bytes): Promise<void> {
     const path = devicePath(connection);
     const grown = async () => {
-      const node = await this.#kernelName(path);
-      if (node === undefined) return true;
-      const text = await readFile(join(this.root, "sys/class/block", node, "size"), "utf8");
-      return BigInt(text.trim()) * sector >= size;
+      const found = await blockDeviceSize(path, this.root);
+      return found === undefined || found >= size;
     };
     if (await waitUntil(grown, settleMs, ctx.signal)) return;
     throw fail(
       "timeout",
       `device '${path}' has not the size of ${size} bytes within ${settleMs / 1000} s; look at drbdadm status`,
     );
-  }
-
-  /** Such as `drbd1000`; undefined when it is not there. */
-  async #kernelName(path: string): Promise<string | undefined> {
-    try {
-      return (await isBlockDevice(path)) ? basename(await realpath(path)) : undefined;
-    } catch (error) {
-      if (codeOf(error) === "absent") return undefined;
-      throw error;
-    }
   }
 
   async #settleUdev(ctx: Context): Promise<void> {

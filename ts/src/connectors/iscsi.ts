@@ -76,7 +76,9 @@ export class IscsiConnector implements Connector {
 
   async refresh(ctx: Context, connection: Connection, size: bigint): Promise<void> {
     const iscsi = iscsiOf(connection);
-    await this.#locked(ctx, `disk ${iscsi.wwid}`, () => this.#disk(iscsi, "resize").refresh(size));
+    // Arrays have whole blocks: what was asked for may be less.
+    const real = iscsi.size !== undefined && iscsi.size > size ? iscsi.size : size;
+    await this.#locked(ctx, `disk ${iscsi.wwid}`, () => this.#disk(iscsi, "resize").refresh(real));
   }
 
   /**

@@ -2,13 +2,16 @@
 import { basename } from "node:path";
 import type { Context } from "../common/context.js";
 import { codeOf, fail } from "../common/errors.js";
-import type { DeviceLayer, DevicePath, Hctl, Stoppable } from "./device-layer.js";
+import type { DeviceLayer, DevicePath, Hctl, MultipathMap, Stoppable } from "./device-layer.js";
 
 /**
  * Limits of single steps, in milliseconds; the caller's deadline comes on top. udev and multipathd take their time when a
  * node starts and all of its disks appear at once.
  */
 const limits = { scan: 20_000, appear: 30_000, map: 100_000, flush: 20_000, remove: 30_000, resize: 15_000 };
+
+/** States of a path that the kernel has given up or is removing: what waited for it has failed already. */
+const dead: ReadonlySet<string> = new Set(["offline", "transport-offline", "cancel", "deleted"]);
 
 /** A disk that is reached over SCSI, on one path or several. `wwid` is its identity as udev and multipath have it. */
 export class ScsiDisk {
@@ -60,9 +63,10 @@ export class ScsiDisk {
     }
     if (size !== undefined) await this.#requireSize(ctx, found.there, size);
     const names = found.there.map(({ name }) => name);
+    const bytes = size ?? sizeOfAll(found.there);
     if (!multipath) {
       const map = await this.layer.multipathMap(this.root, this.wwid);
-      return map ? `/dev/mapper/${map.name}` : `/dev/${names[0]}`;
+      return map ? this.#deviceOf(map, bytes) : `/dev/${names[0]}`;
     }
     const status = await this.layer.multipathStatus(5_000);
     if (status === "silent") {
@@ -72,10 +76,13 @@ export class ScsiDisk {
       );
     }
     if (status === "running") {
+      // One that missed a resize. A path of another size would not join it.
+      const known = await this.layer.multipathMap(this.root, this.wwid);
+      if (known) await this.#deviceOf(known, bytes);
       const ensure = this.layer.multipathEnsure(this.root, this.wwid, names, names.length, limits.map);
       const { map, missing } = await stopped(ctx, ensure);
       if (missing.length > 0) ctx.log.warn("paths are not in the map", { wwid: this.wwid, missing });
-      if (map) return `/dev/mapper/${map.name}`;
+      if (map) return this.#deviceOf(map, bytes);
     }
     return `/dev/${names[0]}`;
   }
@@ -83,7 +90,7 @@ export class ScsiDisk {
   /**
    * Takes the disk off this node: flushes, removes the map, then the paths. What is in use stays whole.
    *
-   * @throws `busy`, naming the users.
+   * @throws `busy`, naming the users; `unreachable` when data may wait for a path that can come back.
    */
   async remove(ctx: Context): Promise<void> {
     const map = await this.layer.multipathMap(this.root, this.wwid);
@@ -104,9 +111,7 @@ export class ScsiDisk {
     if (map) {
       await this.layer.multipathRemove(this.root, this.wwid, limits.remove);
     } else {
-      // One is enough: they are the same disk. A dead path cannot be flushed, and has nothing to flush that could be saved.
-      const alive = paths.find(({ state }) => state === "running");
-      if (alive) await this.#flush(`/dev/${alive.name}`);
+      await this.#flushAll(paths);
     }
     ctx.signal.throwIfAborted();
     await Promise.all(
@@ -122,24 +127,27 @@ export class ScsiDisk {
   }
 
   /**
-   * Makes the kernel see a new size on every path that the disk is used through, and on the map. `size` in bytes. A path
-   * that joins the map later is looked at by the next activation.
+   * Makes the kernel see a new size on every path that the disk is used through, and on the map. They must have at least
+   * `size` bytes; what an array rounds up is theirs too. A path that joins the map later is looked at by the next activation.
    */
   async refresh(size: bigint): Promise<void> {
-    await this.#rescan(await this.#usedPaths(), size);
-    const small = (await this.#usedPaths()).filter((path) => path.size < size);
+    await this.#rescan(await this.#usedPaths());
+    const paths = await this.#usedPaths();
+    const small = paths.filter((path) => path.size < size);
     if (small.length > 0) {
       throw fail(
         "unreachable",
         `${this.what}: ${small.map(({ name }) => name).join(", ")} does not see ${size} bytes yet; repeat the resize`,
       );
     }
+    const map = await this.layer.multipathMap(this.root, this.wwid);
+    if (map) await this.#deviceOf(map, sizeOfAll(paths) ?? size);
   }
 
   /** What has grown elsewhere is seen after a look; what has no capacity was exported badly. */
   async #requireSize(ctx: Context, paths: readonly DevicePath[], size: bigint): Promise<void> {
     if (paths.every((path) => path.size === size)) return;
-    await this.#rescan(paths, size);
+    await this.#rescan(paths);
     const at = paths.map(({ hctl }) => hctl);
     const { there } = await stopped(ctx, this.layer.waitPaths(this.root, this.wwid, at, 0));
     const sizes = new Map(there.map((path) => [path.name, path.size]));
@@ -160,13 +168,17 @@ export class ScsiDisk {
     return this.layer.usedPaths(this.root, this.wwid);
   }
 
-  async #rescan(paths: readonly DevicePath[], size: bigint): Promise<void> {
+  async #rescan(paths: readonly DevicePath[]): Promise<void> {
     await Promise.all(
       paths.map(({ hctl }) => this.layer.rescanPath(this.root, hctl, this.wwid, limits.resize)),
     );
-    if (await this.layer.multipathMap(this.root, this.wwid)) {
+  }
+
+  /** The map's device, with the size that its paths have. */
+  async #deviceOf(map: MultipathMap, size: bigint | undefined): Promise<string> {
+    if (size !== undefined && map.size !== size)
       await this.layer.multipathResize(this.root, this.wwid, size, limits.resize);
-    }
+    return `/dev/mapper/${map.name}`;
   }
 
   async #scan(ctx: Context, at: readonly Hctl[]): Promise<void> {
@@ -209,6 +221,23 @@ export class ScsiDisk {
     );
   }
 
+  /**
+   * Paths without a map: each has a cache of its own, and the data in it is in no other. A program that the kernel makes wait
+   * for a lost connection may show no more as a user of the path.
+   */
+  async #flushAll(paths: readonly DevicePath[]): Promise<void> {
+    const alive = paths.filter(({ state }) => !dead.has(state));
+    const waiting = alive.filter(({ state }) => state !== "running");
+    if (waiting.length > 0) {
+      const states = waiting.map(({ name, state }) => `'/dev/${name}' is ${state}`).join(", ");
+      throw fail(
+        "unreachable",
+        `${this.what}: ${states}, and data may wait for it; try again when the array can be reached, or when the kernel has given the path up`,
+      );
+    }
+    await Promise.all(alive.map(({ name }) => this.#flush(`/dev/${name}`)));
+  }
+
   async #flush(device: string): Promise<void> {
     try {
       await this.layer.flushDevice(device, limits.flush);
@@ -235,6 +264,11 @@ export async function stopped<T>(ctx: Context, work: Stoppable<T>): Promise<T> {
   } finally {
     ctx.signal.removeEventListener("abort", stop);
   }
+}
+
+/** Where all paths agree. */
+function sizeOfAll([first, ...others]: readonly DevicePath[]): bigint | undefined {
+  return others.every(({ size }) => size === first?.size) ? first?.size : undefined;
 }
 
 function text({ host, channel, target, lun }: Hctl): string {

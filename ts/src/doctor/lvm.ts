@@ -61,10 +61,18 @@ function accepts(filter: readonly string[], device: string): boolean {
     const delimiter = entry[1] ?? "|";
     const pattern = entry.slice(2, entry.lastIndexOf(delimiter));
     try {
-      if (new RegExp(pattern).test(device)) return action === "a";
+      if (new RegExp(asLvm(pattern)).test(device)) return action === "a";
     } catch {
       // LVM would refuse the whole filter, loudly.
     }
   }
   return true;
+}
+
+/** LVM's patterns have neither counts nor classes: there, brackets and letters behind a backslash are themselves. */
+function asLvm(pattern: string): string {
+  return pattern.replace(/\\(.)|[{}]/g, (found, escaped: string | undefined) => {
+    if (escaped === undefined) return `\\${found}`;
+    return /[A-Za-z]/.test(escaped) && !"nrt".includes(escaped) ? escaped : found;
+  });
 }

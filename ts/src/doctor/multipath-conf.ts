@@ -50,14 +50,21 @@ function statements(line: string): string[][] {
   return all.filter((words) => words.length > 0);
 }
 
-/** A setting that counts for every disk: that of `overrides`, else of `defaults`; the last one of several. */
-export function settingOf(blocks: readonly Block[], key: string): string | undefined {
-  for (const section of ["overrides", "defaults"]) {
-    const found = blocks
-      .filter(({ name }) => name === section)
-      .flatMap(({ entries }) => entries)
-      .filter(([name]) => name === key);
-    if (found.length > 0) return found.at(-1)?.[1];
+/** A value, and the section that has it. */
+export interface Setting {
+  readonly place: string;
+  readonly value: string;
+}
+
+/** What counts for a disk: `overrides`, else the section of its array, else `defaults`; the last one of several. */
+export function settingOf(blocks: readonly Block[], key: string): Setting | undefined {
+  const named = (name: string) => blocks.filter((block) => block.name === name);
+  const arrays = named("devices").flatMap((devices) => devices.blocks);
+  for (const sections of [named("overrides"), arrays, named("defaults")]) {
+    const found = sections.flatMap(({ name, entries }) =>
+      entries.filter(([own]) => own === key).map(([, value]): Setting => ({ place: name, value })),
+    );
+    if (found.length > 0) return found.at(-1);
   }
   return undefined;
 }

@@ -50,41 +50,40 @@ function settings(all: readonly Block[], vendors: readonly string[]): Finding[] 
   const findings: Finding[] = [];
   const say = (text: string, remedy: string) =>
     findings.push(warning("multipathd", text, `${remedy}; ${restart}`));
-  const find = settingOf(blocks, "find_multipaths");
+  const ours = "enable /usr/share/pve-blockio/multipath/joviandss.conf";
+  const find = settingOf(blocks, "find_multipaths")?.value;
   if (find !== undefined && ["no", "off", "greedy"].includes(find))
     say(
       `find_multipaths is '${find}': every disk of the node becomes a map, its own too`,
       "set find_multipaths to strict in section defaults",
     );
-  for (const [place, value] of everywhere(blocks, "no_path_retry"))
-    if (value === "queue")
-      say(
-        `no_path_retry is 'queue' (${place}): what uses a disk whose paths are gone for good hangs and cannot be killed`,
-        "set no_path_retry to a number of retries",
-      );
-  for (const [place, value] of everywhere(blocks, "features"))
-    if (value.includes("queue_if_no_path"))
-      say(
-        `features has queue_if_no_path (${place}): what uses a disk whose paths are gone for good hangs`,
-        "take it out and set no_path_retry to a number of retries",
-      );
-  const skip = settingOf(blocks, "skip_kpartx");
-  if (skip !== undefined && ["no", "off"].includes(skip))
+  const retry = settingOf(blocks, "no_path_retry");
+  if (retry?.value === "queue")
     say(
-      "skip_kpartx is off: partitions of guests become devices of the node",
-      "set skip_kpartx to yes in section defaults",
+      `no_path_retry is 'queue' (${retry.place}): what uses a disk whose paths are gone for good hangs and cannot be killed`,
+      `set no_path_retry to a number of retries there, or ${ours}`,
     );
+  const features = settingOf(blocks, "features");
+  // A number of retries overrules it.
+  if (features?.value.includes("queue_if_no_path") && retry === undefined)
+    say(
+      `features has queue_if_no_path (${features.place}): what uses a disk whose paths are gone for good hangs`,
+      `take it out and set no_path_retry to a number of retries, or ${ours}`,
+    );
+  const skip = settingOf(blocks, "skip_kpartx")?.value;
+  if (skip !== undefined && ["no", "off"].includes(skip))
+    say("skip_kpartx is off: partitions of guests become devices of the node", ours);
   const excluded = blacklisted(blocks);
   if (excluded !== undefined)
     say(
       `the blacklist has ${excluded}, and no exception lets disks of arrays in`,
       "take it out, or add the arrays to blacklist_exceptions",
     );
-  const friendly = settingOf(blocks, "user_friendly_names");
+  const friendly = settingOf(blocks, "user_friendly_names")?.value;
   if (friendly === "yes" || friendly === "on")
     say(
       "user_friendly_names is on: maps are called mpathN, LVM filters cannot tell them from others, and the name is another one on each node",
-      "set user_friendly_names to no in section defaults",
+      ours,
     );
   return findings;
 }
@@ -97,16 +96,6 @@ function about(vendors: readonly string[], blocks: readonly Block[]): Block[] {
       return name !== "device" || vendor === undefined || vendors.some((one) => matches(vendor, one));
     })
     .map((block) => ({ ...block, blocks: about(vendors, block.blocks) }));
-}
-
-/** Each value of a setting with the section that has it. */
-function everywhere(blocks: readonly Block[], key: string): [string, string][] {
-  return blocks.flatMap((block): [string, string][] => {
-    const own = block.entries.flatMap(([name, value]): [string, string][] =>
-      name === key ? [[block.name, value]] : [],
-    );
-    return [...own, ...everywhere(block.blocks, key)];
-  });
 }
 
 /** An entry that excludes all SCSI disks; undefined when there is none, or there are exceptions. */

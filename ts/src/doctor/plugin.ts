@@ -21,7 +21,7 @@ export async function plugin(machine: Machine, sections: readonly Section[]): Pr
         error(
           "plugin",
           `no class of type '${type}' is in /${directory}: PVE ignores its sections`,
-          `install the package of type '${type}', then systemctl try-reload-or-restart ${daemons.join(" ")}`,
+          `install ${packageOf(type)}, then systemctl try-reload-or-restart ${daemons.join(" ")}`,
         ),
       );
     if (others.length > 0)
@@ -35,6 +35,12 @@ export async function plugin(machine: Machine, sections: readonly Section[]): Pr
   }
   findings.push(...(await old(machine, classes)));
   return findings.length > 0 ? findings : [ok("plugin", `installed for ${types.join(", ") || "no section"}`)];
+}
+
+/** The package that has the class of one of our types. */
+function packageOf(type: string): string {
+  if (type === "blockio") return "pve-blockio";
+  return `pve-blockio-${type === "drbd" ? "linstor" : type}`;
 }
 
 interface PluginClass {

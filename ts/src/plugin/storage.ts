@@ -14,6 +14,8 @@ import { linkDirectory, linkNames } from "../connectors/link.js";
 import { nativeLayer } from "../connectors/native-layer.js";
 import { connectorFor } from "../connectors/registry.js";
 import { RequestJournal } from "./journal.js";
+import { Silence } from "./silence.js";
+import type { Leases } from "./stream.js";
 import { VolumeNames } from "./volname.js";
 
 /** How volumes become devices on a node. */
@@ -48,6 +50,7 @@ const ownDevices: NodeDevices = {
 export class Storage {
   readonly names: VolumeNames;
   readonly driver: Driver;
+  readonly silence = new Silence();
 
   constructor(
     readonly storeid: string,
@@ -69,6 +72,11 @@ export class Storage {
   /** Volume names that imports under way will take; no new volume may get one of them. */
   get reserved(): Set<string> {
     return this.shared.reservedIn(this.driver.domain);
+  }
+
+  /** Imports of this service that have neither been committed nor given up, by token. */
+  get imports(): Leases {
+    return this.shared.imports;
   }
 
   /** Locks the given guests on this array for this node; see {@link KeyedLocks.acquire}. */
@@ -201,6 +209,7 @@ const callsPerArray = 16;
 /** State that outlives a change of a section: two sections may lie on the same array. */
 class SharedState {
   readonly locks = new KeyedLocks();
+  readonly imports: Leases = new Map();
   readonly #reserved = new Map<string, Set<string>>();
   readonly #gates = new Map<string, Gate>();
 

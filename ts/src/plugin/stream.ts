@@ -16,6 +16,7 @@ export interface Lease {
   readonly storage: Storage;
   /** Guests to lock while abandoning. */
   readonly vmids: readonly number[];
+  /** Undoes what was begun; nothing when it has been committed meanwhile, over whichever connection. */
   abandon(ctx: Context): Promise<void>;
   /** Ends it without undoing anything. */
   settle(): void;
@@ -106,16 +107,20 @@ export async function volumeImport(
   for (const name of reserved) storage.reserved.add(name);
   const settle = () => {
     for (const name of reserved) storage.reserved.delete(name);
+    storage.imports.delete(token);
   };
-  leases.set(token, {
+  const lease: Lease = {
     storage,
     vmids: [ref.vmid],
     abandon: async (undo) => {
+      if (!storage.imports.has(token)) return;
       await staging.abort(undo, ref);
       settle();
     },
     settle,
-  });
+  };
+  leases.set(token, lease);
+  storage.imports.set(token, lease);
   return { ref, target, token };
 }
 
@@ -151,9 +156,12 @@ export async function volumeImportCommit(
   return ref;
 }
 
-/** The names are free, if they were reserved by this process. */
+/**
+ * The names are free, if they were reserved by this process. The commit may come over another connection than the import:
+ * the end of that one must not undo it any more.
+ */
 function settle(storage: Storage, token: string, ref: VolumeRef, leases: Leases): void {
-  leases.get(token)?.settle();
+  storage.imports.get(token)?.settle();
   leases.delete(token);
   storage.reserved.delete(ref.volname);
 }

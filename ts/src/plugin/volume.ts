@@ -61,7 +61,9 @@ export async function volumeSizeInfo(
   ctx: Context,
   args: { volname: string },
 ): Promise<Volume> {
-  return storage.driver.getVolume(ctx, storage.names.parse(args.volname));
+  const { driver } = storage;
+  const ref = storage.names.parse(args.volname);
+  return driver.sizeInfo ? driver.sizeInfo(ctx, ref) : driver.getVolume(ctx, ref);
 }
 
 /** PVE's `volume_resize`, in bytes. */

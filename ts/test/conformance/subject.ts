@@ -32,7 +32,7 @@ export interface Subject {
   readonly malformed: Readonly<Record<string, Section>>;
   /** What PVE hands over when the section is added, besides the section. */
   readonly secrets?: Readonly<Record<string, string>>;
-  /** Verbs that go on with a volume that is active on the node while the array is away. */
+  /** Verbs that go on while the array is away, those of volumes with one that is active on the node. */
   readonly goOn?: readonly string[];
   /** Things of others that may lie around on the array, for {@link Place.plant}. */
   readonly foreign: readonly string[];

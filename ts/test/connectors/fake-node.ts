@@ -252,16 +252,32 @@ export class FakeNode implements DeviceLayer {
     return this.maps.get(wwid);
   }
 
+  /** As multipathd does: what has another size than the map does not join it. */
   multipathEnsure(_root: string, wwid: string, paths: readonly string[]) {
-    const size = this.devices.find((device) => device.wwid === wwid)?.size ?? 0n;
-    const members = paths.map((name) => ({ name, usable: true }));
-    const map = { name: wwid, node: `dm-${this.maps.size}`, wwid, size, paths: members };
+    const known = this.maps.get(wwid);
+    const size = known?.size ?? this.devices.find(({ name }) => name === paths[0])?.size ?? 0n;
+    const fits = (name: string) => this.devices.find((device) => device.name === name)?.size === size;
+    const joining = paths.filter((name) => !known?.paths.some((path) => path.name === name) && fits(name));
+    const members = [...(known?.paths ?? []), ...joining.map((name) => ({ name, usable: true }))];
+    const node = known?.node ?? `dm-${this.maps.size}`;
+    const map = { name: wwid, node, wwid, size, paths: members };
     this.maps.set(wwid, map);
-    return stoppable({ map, missing: [] });
+    return stoppable({
+      map,
+      missing: paths.filter((name) => !members.some((path) => path.name === name)),
+    });
   }
 
   async multipathResize(_root: string, wwid: string, size: bigint): Promise<void> {
     this.changes.push(`resize map ${wwid} ${size}`);
+    const map = this.maps.get(wwid);
+    if (!map) throw fail("absent", `resize multipath map ${wwid}: there is none; activate the volume`);
+    const other = this.devices.find(
+      (device) => map.paths.some(({ name }) => name === device.name) && device.size !== size,
+    );
+    if (other)
+      throw fail("timeout", `resize multipath map ${wwid}: ${other.name} has ${other.size} bytes; rescan it`);
+    this.maps.set(wwid, { ...map, size });
   }
 
   async multipathRemove(_root: string, wwid: string): Promise<void> {

@@ -183,6 +183,49 @@ test("without multipath a path is the device, flushed before it goes", async (t)
   t.deepEqual(node.changes, ["flush /dev/sda", "delete 0:0:0:0"]);
 });
 
+test("without multipath no path goes with data that waits for its connection", async (t) => {
+  const { node, link, connector } = setUp(t);
+  node.multipath = "off";
+  await connector.connect(node.context(), connection(), link());
+  const setState = (index: number, state: string) => {
+    const device = node.devices[index];
+    if (device) node.devices[index] = { ...device, state };
+  };
+  for (const state of ["blocked", "quiesce", "created-blocked"]) {
+    setState(1, state);
+    node.changes.length = 0;
+    await t.throwsAsync(connector.disconnect(node.context(), connection(), link()), {
+      code: "unreachable",
+      message: new RegExp(`sdb' is ${state}.*; try again`),
+    });
+    t.deepEqual(node.changes, [], "nothing was touched");
+    t.is(readlinkSync(link()), "/dev/sda");
+  }
+  setState(1, "running");
+  await connector.disconnect(node.context(), connection(), link());
+  t.deepEqual(
+    node.changes.filter((change) => change.startsWith("flush")),
+    ["flush /dev/sda", "flush /dev/sdb"],
+    "each path has a cache of its own",
+  );
+});
+
+test("a path that the kernel has given up keeps nothing from being taken off", async (t) => {
+  for (const state of ["offline", "transport-offline"]) {
+    const { node, link, connector } = setUp(t);
+    node.multipath = "off";
+    await connector.connect(node.context(), connection(), link());
+    node.devices.splice(
+      0,
+      2,
+      ...node.devices.map((device, index) => (index === 0 ? { ...device, state } : device)),
+    );
+    node.changes.length = 0;
+    await connector.disconnect(node.context(), connection(), link());
+    t.deepEqual(node.changes, ["flush /dev/sdb", "delete 0:0:0:0", "delete 1:0:0:0"]);
+  }
+});
+
 test("a daemon that does not answer is an error, not a single path", async (t) => {
   const { node, link, connector } = setUp(t);
   node.multipath = "silent";
@@ -211,6 +254,33 @@ test("a new size is seen on every path and on the map", async (t) => {
   node.changes.length = 0;
   await connector.refresh(node.context(), connection(), 2n << 30n);
   t.deepEqual(node.changes, ["rescan 0:0:0:0", "rescan 1:0:0:0", `resize map ${wwid} ${2n << 30n}`]);
+});
+
+test("what an array rounds up is the map's size too, also when it is asked for again", async (t) => {
+  const { node, link, connector } = setUp(t);
+  await connector.connect(node.context(), connection(), link());
+  const [asked, real] = [(1n << 30n) + 1024n, (1n << 30n) + 16_384n];
+  node.export(iqn, 0, wwid, real);
+  for (const size of [real, undefined, undefined]) {
+    await connector.refresh(node.context(), connection(size === undefined ? {} : { size }), asked);
+    t.is(node.maps.get(wwid)?.size, real);
+  }
+});
+
+test("a map that missed a resize gets the size of its paths with the next activation", async (t) => {
+  for (const how of [{ size: 2n << 30n }, { size: 2n << 30n, multipath: false }, {}]) {
+    const { node, link, connector } = setUp(t);
+    await connector.connect(node.context(), connection(), link());
+    node.export(iqn, 0, wwid, 2n << 30n);
+    for (const { hctl } of [...node.devices]) await node.rescanPath("", hctl, wwid);
+    // The other one is new, and has the new size.
+    const map = node.maps.get(wwid);
+    if (!map) return t.fail();
+    node.maps.set(wwid, { ...map, paths: map.paths.slice(0, 1) });
+    await connector.connect(node.context(), connection(how), link());
+    t.is(node.maps.get(wwid)?.size, 2n << 30n);
+    if (how.multipath !== false) t.is(node.maps.get(wwid)?.paths.length, 2);
+  }
 });
 
 test("a path outside of the map grows with the next activation, not before", async (t) => {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { once } from "node:events";
-import { chmodSync, utimesSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
@@ -58,7 +58,7 @@ const faults: Readonly<Record<string, Fault>> = {
     level: "error",
     check: "plugin",
     says: /no class of type 'joviandss'/,
-    remedy: /install the package/,
+    remedy: /install pve-blockio-joviandss/,
   },
   "the vendor's plugin is there too": {
     plant: (patient) =>
@@ -174,7 +174,7 @@ const faults: Readonly<Record<string, Fault>> = {
     level: "warning",
     check: "multipathd",
     says: /user_friendly_names is on/,
-    remedy: /to no/,
+    remedy: /enable .*joviandss\.conf/,
   },
   "multipathd excludes all disks": {
     plant: (patient) => patient.file("etc/multipath.conf", 'blacklist {\n\tdevnode "^sd[a-z]"\n}\n'),
@@ -189,7 +189,27 @@ const faults: Readonly<Record<string, Fault>> = {
     level: "warning",
     check: "lvm",
     says: /accepts disks like \/dev\/mapper\/2/,
-    remedy: /r\|\^\/dev\/mapper\/2\[0-9a-f\]\{16\}\|/,
+    remedy: /"r\|\^\/dev\/mapper\/2(?:\[0-9a-f\]){16}\(-part\[0-9\]\+\)\?\$\|"/,
+  },
+  "LVM looks into guests' disks that have no map": {
+    section: { multipath: 0, data_addresses: "127.0.0.1" },
+    plant: (patient) =>
+      patient.file("etc/lvm/lvm.conf", 'devices {\n global_filter=["r|/dev/zd.*|","r|/dev/rbd.*|"]\n}\n'),
+    level: "warning",
+    check: "lvm",
+    says: /accepts disks like \/dev\/disk\/by-id\/scsi-2/,
+    remedy: /"r\|\^\/dev\/disk\/by-id\/scsi-2(?:\[0-9a-f\]){16}/,
+  },
+  "LVM does not understand the filter": {
+    plant: (patient) =>
+      patient.file(
+        "etc/lvm/lvm.conf",
+        'devices {\n global_filter=["r|^/dev/mapper/2[0-9a-f]{16}|","r|^/dev/mapper/2[\\da-f]+|"]\n}\n',
+      ),
+    level: "warning",
+    check: "lvm",
+    says: /accepts disks like \/dev\/mapper\/2/,
+    remedy: /guest-volumes\.conf/,
   },
   "one address of the API is silent": {
     plant: (_patient, sim) => sim.setAddress("127.0.0.2", "refusing"),
@@ -475,6 +495,7 @@ test.serial("a directory: gone, not mounted, not writable, without reflinks", as
   const [unmounted] = await look({ is_mountpoint: 1 });
   t.regex(unmounted?.text ?? "", /nothing is mounted there/);
   t.regex(unmounted?.remedy ?? "", /mount it/);
+  mkdirSync(path);
   // This machine's own file system has no reflinks, or is the root file system; where neither is so there is nothing to find.
   for (const one of await look({})) t.regex(one.check, /^(?:mount|reflink|space)$/);
   if (process.getuid?.() !== 0) {
@@ -489,6 +510,36 @@ test.serial("what multipath.conf says of other arrays is their own business", as
   await patient.jovian(t);
   patient.file("etc/multipath.conf", 'devices { device { vendor "IBM" \n no_path_retry queue } }\n');
   t.deepEqual(problems(await patient.examine()), []);
+});
+
+test.serial(
+  "the configuration that comes along overrules the defaults, and satisfies the doctor",
+  async (t) => {
+    const patient = new Patient(t);
+    await patient.jovian(t);
+    patient.file(
+      "etc/multipath.conf",
+      "defaults {\n user_friendly_names yes\n no_path_retry queue\n skip_kpartx no\n}\n",
+    );
+    t.is(problems(await patient.examine()).length, 3);
+    patient.file("etc/multipath/conf.d/a.conf", readFileSync("config/multipath/joviandss.conf", "utf8"));
+    patient.file("etc/lvm/lvm.conf", "devices {\n}\n");
+    patient.file("etc/lvm/lvmlocal.conf", readFileSync("config/lvm/guest-volumes.conf", "utf8"));
+    t.deepEqual(problems(await patient.examine()), []);
+  },
+);
+
+test.serial("nothing is made by looking: no directory, no log", async (t) => {
+  const patient = new Patient(t);
+  const path = join(patient.root, "srv");
+  patient.sections = [{ storeid: "dir", scfg: { type: "blockio", path, content: { images: true } } }];
+  const [gone] = problems(await patient.examine());
+  t.regex(String(gone), /does not exist/);
+  t.false(existsSync(path));
+  patient.sections = [];
+  await patient.jovian(t);
+  t.deepEqual(problems(await patient.examine()), []);
+  t.false(existsSync(join(patient.root, "log")));
 });
 
 test.serial("storages of other nodes are not examined", async (t) => {

@@ -21,9 +21,9 @@ test("multipath.conf: sections, quotes, comments, brackets on a line", (t) => {
     blocks.map(({ name }) => name),
     ["defaults", "devices", "overrides"],
   );
-  t.is(settingOf(blocks, "find_multipaths"), "strict");
-  t.is(settingOf(blocks, "uid_attrs"), "sd:ID_SERIAL nvme:ID_WWN");
-  t.is(settingOf(blocks, "user_friendly_names"), "no");
+  t.is(settingOf(blocks, "find_multipaths")?.value, "strict");
+  t.is(settingOf(blocks, "uid_attrs")?.value, "sd:ID_SERIAL nvme:ID_WWN");
+  t.is(settingOf(blocks, "user_friendly_names")?.value, "no");
   t.deepEqual(blocks[1]?.blocks[0]?.entries, [
     ["vendor", "X"],
     ["no_path_retry", "fail"],
@@ -33,5 +33,5 @@ test("multipath.conf: sections, quotes, comments, brackets on a line", (t) => {
 test("multipath.conf that makes no sense is passed over", (t) => {
   for (const text of ["", "}", "{", "}}}{{{", '"', "defaults", "defaults {", "a b c\n}\nd"])
     t.notThrows(() => parseMultipathConf(text));
-  t.is(settingOf(parseMultipathConf("defaults {\nfind_multipaths\n"), "find_multipaths"), "");
+  t.is(settingOf(parseMultipathConf("defaults {\nfind_multipaths\n"), "find_multipaths")?.value, "");
 });

@@ -47,7 +47,7 @@ export class Patient {
     this.file("etc/multipath.conf", "defaults {\n\tfind_multipaths strict\n\tno_path_retry 12\n}\n");
     this.file(
       "etc/lvm/lvm.conf",
-      'devices {\n  # global_filter = [ "a|.*|" ]\n  global_filter = ["r|/dev/zd.*|","r|^/dev/mapper/2[0-9a-f]{16}|",\n "r|^/dev/sp-|", "r|^/dev/storpool|"]\n}\n',
+      `devices {\n  # global_filter = [ "a|.*|" ]\n  global_filter = ["r|/dev/zd.*|","r|^/dev/mapper/2${"[0-9a-f]".repeat(16)}|",\n "r|^/dev/sp-|", "r|^/dev/storpool|"]\n}\n`,
     );
     for (const type of ["Joviandss", "Storpool", "Blockio"])
       this.file(`${plugin}/${type}Plugin.pm`, classOf(type.toLowerCase()));
@@ -130,7 +130,7 @@ export class Patient {
       createDriver: (...[scfg, environment]: Parameters<typeof joviandssType.createDriver>) =>
         openDriver(scfg, environment, { initiator: async () => initiator }),
     };
-    const storages = new Storages({ name: "node-a" }, undefined, (name) =>
+    const storages = new Storages({ name: "node-a", looksOnly: true }, undefined, (name) =>
       name === "joviandss" ? type : storageType(name),
     );
     return examine(machine, this.sections, storages, limitMs).finally(() => storages.close());

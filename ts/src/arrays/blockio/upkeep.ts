@@ -6,7 +6,7 @@ import { codeOf, fail } from "../../common/errors.js";
 import { error, type Finding, findingOf, ok, warning } from "../../common/finding.js";
 import { native } from "../../common/native.js";
 import type { DriverEnvironment, Leftover, NodeNeeds, VolumeRef } from "../contract.js";
-import { checkMountpoint, createDirectories, type Probe, probe } from "./directory.js";
+import { checkMountpoint, type Probe, probe } from "./directory.js";
 import { exists, namesIn, removeIfEmpty } from "./files.js";
 import type { Layout } from "./layout.js";
 import { removeSnapshots } from "./leftovers.js";
@@ -24,7 +24,6 @@ export async function diagnose(layout: Layout): Promise<Finding[]> {
   let found: Probe;
   try {
     await checkMountpoint(layout);
-    await createDirectories(layout);
     found = await probe(path);
   } catch (thrown) {
     return [findingOf("directory", thrown)];

@@ -69,7 +69,10 @@ const codes: Readonly<Record<Condition, { readonly code: ErrorCode; readonly nex
   os: { code: "refused", next: "look at the array's event log" },
   invalid: { code: "invalid", next: "correct what the text names" },
   outdated: { code: "unsupported", next: "update the array" },
-  auth: { code: "auth", next: "set user_name and user_password with pvesm set" },
+  auth: {
+    code: "auth",
+    next: "correct them with pvesm set STOREID --user_name NAME --user_password PASSWORD",
+  },
   unknown: { code: "refused", next: "look at the array's event log" },
 };
 

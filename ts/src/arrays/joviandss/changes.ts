@@ -19,9 +19,10 @@ export async function resizeVolume(
   const { client } = session;
   const object = objectOf(session, ref);
   const volume = await client.volumes.get(ctx, object);
-  if (size < volume.size)
-    throw fail("invalid", `${size} bytes are less than the ${volume.size} that it has; a volume only grows`);
   const whole = rounded(size, BigInt(volume.blockSize ?? session.section.blockSize.bytes));
+  // A size that was rounded up before is the same again.
+  if (whole < volume.size)
+    throw fail("invalid", `${size} bytes are less than the ${volume.size} that it has; a volume only grows`);
   if (whole > volume.size) await client.volumes.resize(ctx, object, whole);
 }
 

@@ -115,7 +115,7 @@ class JovianDialect implements Dialect<JovianCall, ArrayAnswer> {
     return fail(
       "refused",
       `${what}: the certificate of ${at} is not trusted (${reason}); make this node trust it, ` +
-        "or accept any with pvesm set --ssl_cert_verify 0",
+        "or accept any with pvesm set STOREID --ssl_cert_verify 0",
     );
   }
 

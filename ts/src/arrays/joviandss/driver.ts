@@ -57,7 +57,8 @@ export class JoviandssDriver implements Driver {
     this.#sessions = new Sessions(section, environment, options);
     this.#file = new FileLog(section.logFile);
     const level = section.debug ? "debug" : "info";
-    this.#log = createLogger({ level, write: (line) => this.#file.write(line) }).with({
+    const write = environment.host.looksOnly ? () => {} : (line: string) => this.#file.write(line);
+    this.#log = createLogger({ level, write }).with({
       storeid: environment.storeid,
     });
   }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Context } from "../../common/context.js";
 import { fail } from "../../common/errors.js";
 import type { Call } from "../../common/http/call.js";
@@ -28,6 +29,10 @@ export interface TargetAccess {
   /** Only users of the target may. */
   readonly chap: boolean;
 }
+
+/** How often a user is added that gets in the way of another change, and the pauses between, in milliseconds. */
+const clashRounds = 6;
+const clashPauseMs = 200;
 
 /** The requests for targets, LUNs, CHAP users and sessions. */
 export class Exports {
@@ -182,19 +187,24 @@ export class Exports {
 
   /**
    * Lets a user log in. A lost reply is not followed by another attempt: the array does not show passwords, so that
-   * nobody could tell which one it has.
+   * nobody could tell which one it has. After a clash with another change what may have been made is taken back first.
    */
   async addUser(ctx: Context, iqn: string, name: string, password: Secret): Promise<void> {
     const what = `add CHAP user '${name}' to target ${iqn}`;
     const body = { name, password: password.reveal() };
     const path = this.#path(iqn, "incoming-users");
-    try {
-      await this.api.send(ctx, { what, method: "POST", path, body, repeat: "once" });
-    } catch (error) {
-      // The answer may quote the password.
-      if (error instanceof Error) error.message = password.scrub(error.message);
-      if (isLostReply(error)) await this.deleteUser(ctx, iqn, name);
-      throw error;
+    for (let round = 1; ; round++) {
+      try {
+        await this.api.send(ctx, { what, method: "POST", path, body, repeat: "once" });
+        return;
+      } catch (error) {
+        // The answer may quote the password.
+        if (error instanceof Error) error.message = password.scrub(error.message);
+        const clash = means(error, "config-clash");
+        if (clash || isLostReply(error)) await this.deleteUser(ctx, iqn, name);
+        if (!clash || round >= clashRounds) throw error;
+        await sleep(clashPauseMs * round * (0.5 + Math.random()), undefined, { signal: ctx.signal });
+      }
     }
   }
 

@@ -146,8 +146,11 @@ export async function rollback(
   const { snapshots, targets } = session.client;
   const [object, name] = [objectOf(session, ref), snapshotObjectName(snapshot)];
   const what = `roll back to snapshot '${snapshot}'`;
-  for (const { target } of await targets.attachments(ctx, object))
-    if (target !== undefined) await requireAlone(session, ctx, target, what);
+  for (const { target } of await targets.attachments(ctx, object)) {
+    if (target === undefined)
+      throw fail("unreachable", `${what}: JovianDSS does not name the target of '${object}'; try again`);
+    await requireAlone(session, ctx, target, what);
+  }
   for (let round = 1; ; round++) {
     const lost = await snapshots.rollbackLoss(ctx, object, name);
     if (lost.snapshots > 0 || lost.clones > 0) {

@@ -7,7 +7,7 @@ import { means } from "./answer.js";
 import { othersAt } from "./guard.js";
 import { parseVolumeObject } from "./names.js";
 import type { Portals } from "./portals.js";
-import type { Session } from "./session.js";
+import { ownId, type Session } from "./session.js";
 import type { JovianTarget, LunAttachment } from "./shapes.js";
 import { targetIndex, targetName } from "./targets.js";
 import { removeIfEmpty } from "./withdraw.js";
@@ -138,7 +138,10 @@ async function undo(session: Session, ctx: Context, iqn: string, reason: string)
   });
 }
 
-/** The first of the guest's targets that has a free number, and that number. */
+/**
+ * The first of the guest's targets that has a free number, and that number. One with anything else on it than volumes of
+ * this storage is left alone: another cluster's guest of the same number may use it, with users and portals of its own.
+ */
 async function withRoom(
   session: Session,
   ctx: Context,
@@ -154,12 +157,17 @@ async function withRoom(
       if (means(error, "absent")) return undefined;
       throw error;
     });
-    if (!luns || luns.some(({ volume }) => parseVolumeObject(volume)?.kind === "export")) continue;
+    if (!luns?.every(({ volume }) => isOwn(session, volume))) continue;
     const taken = new Set(luns.map(({ lun }) => lun));
     for (let lun = 0; lun < lunsPerTarget; lun++)
       if (!taken.has(lun) && luns.length < lunsPerTarget) return { iqn: target.name, lun, target };
   }
   return undefined;
+}
+
+function isOwn(session: Session, object: string): boolean {
+  const parsed = parseVolumeObject(object);
+  return parsed?.kind === "volume" && ownId(session, parsed.id) !== undefined;
 }
 
 /** The lowest free one of the guest's names. */

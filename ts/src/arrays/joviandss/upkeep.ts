@@ -27,11 +27,14 @@ export function needs(section: JoviandssSection): NodeNeeds {
   return {
     api: section.controlAddresses.map((address) => `https://${origin(address)}:${section.controlPort}`),
     iscsi: { portals: allPortals(section), multipath: section.multipath, vendors: ["SCST_BIO", "SCST_FIO"] },
-    // The identity of a zvol is an EUI-64; without multipath it is a disk like any other.
-    disks: section.multipath
-      ? { examples: ["/dev/mapper/20123456789abcdef"], reject: ["r|^/dev/mapper/2[0-9a-f]{16}|"] }
-      : { examples: [], reject: [] },
+    disks: section.multipath ? disksBelow("/dev/mapper/2") : disksBelow("/dev/disk/by-id/scsi-2"),
   };
+}
+
+/** The identity of a zvol is an EUI-64. LVM's patterns have no counts. */
+function disksBelow(start: string): NonNullable<NodeNeeds["disks"]> {
+  const reject = `r|^${start}${"[0-9a-f]".repeat(16)}(-part[0-9]+)?$|`;
+  return { examples: [`${start}0123456789abcdef`], reject: [reject] };
 }
 
 /** The guest of a target that begins as this storage's do. */

@@ -47,15 +47,18 @@ export async function withdraw(
 export async function removeIfEmpty(session: Session, ctx: Context, iqn: string): Promise<void> {
   if (!/:vm-[0-9]+-[0-9]+$/.test(iqn)) return;
   const { targets } = session.client;
-  const luns = await targets.luns(ctx, iqn).catch((error: unknown) => {
-    if (means(error, "absent")) return undefined;
-    throw error;
+  // Within the turn: what was empty before the wait for it need not be any more.
+  await session.edit(ctx, async () => {
+    const luns = await targets.luns(ctx, iqn).catch((error: unknown) => {
+      if (means(error, "absent")) return undefined;
+      throw error;
+    });
+    if (!luns || luns.length > 0) return;
+    const others = await othersAt(session, ctx, iqn);
+    if (others.length > 0) {
+      ctx.log.warn("a target without volumes stays, others are logged in", { iqn, others });
+      return;
+    }
+    await targets.delete(ctx, iqn);
   });
-  if (!luns || luns.length > 0) return;
-  const others = await othersAt(session, ctx, iqn);
-  if (others.length > 0) {
-    ctx.log.warn("a target without volumes stays, others are logged in", { iqn, others });
-    return;
-  }
-  await session.edit(ctx, () => targets.delete(ctx, iqn));
 }

@@ -27,7 +27,10 @@ export function connectionOf(session: Session, definition: string, rows: readonl
  * The device of a volume that is on this node already, found without any controller: the definition of the volume's name,
  * unless the cluster's file system knows another one. Undefined when there is no such device.
  */
-export async function localDevice(session: Session, ref: VolumeRef): Promise<Connection | undefined> {
+export async function localDevice(
+  session: Session,
+  ref: VolumeRef,
+): Promise<(Connection & { readonly kind: "drbd" }) | undefined> {
   const recorded = await recordedName(session, ref.name);
   const name = recorded ?? plainName(ref.name);
   if (name === undefined || name === "-") return undefined;

@@ -125,7 +125,7 @@ class LinstorDialect implements Dialect<Call, LinstorSaid> {
   untrusted(what: string, at: string, reason: string): BlockioError {
     return fail(
       "refused",
-      `${what}: the certificate of ${at} is not trusted (${reason}); name its CA with pvesm set --apica`,
+      `${what}: the certificate of ${at} is not trusted (${reason}); name its CA with pvesm set STOREID --apica`,
     );
   }
 

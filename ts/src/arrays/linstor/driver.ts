@@ -20,7 +20,7 @@ import { makeBase, renameVolume, resizeVolume } from "./changes.js";
 import { cloneVolume } from "./clone.js";
 import { originOf } from "./controllers.js";
 import { locateSnapshot, publishSnapshot, unpublishSnapshot } from "./exports.js";
-import { getVolume, listVolumes } from "./listing.js";
+import { getVolume, listVolumes, sizeInfo } from "./listing.js";
 import { locateVolume, publishVolume, unpublishVolume } from "./publish.js";
 import { deleteVolume } from "./removal.js";
 import { rollback, rollbackObstacles } from "./rollback.js";
@@ -85,6 +85,10 @@ export class LinstorDriver implements Driver {
 
   getVolume(ctx: Context, ref: VolumeRef): Promise<Volume> {
     return this.#use(ctx, `look up '${ref.volname}'`, (session) => getVolume(session, ctx, ref));
+  }
+
+  sizeInfo(ctx: Context, ref: VolumeRef): Promise<Volume> {
+    return this.#use(ctx, `look up '${ref.volname}'`, (session) => sizeInfo(session, ctx, ref));
   }
 
   createVolume(ctx: Context, ref: VolumeRef, size: Bytes): Promise<VolumeRef> {

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
+import { blockDeviceSize } from "../../common/block-device.js";
 import type { Context } from "../../common/context.js";
 import type { Bytes } from "../../common/size.js";
 import type { Volume, VolumeRef } from "../contract.js";
+import { localDevice } from "./device.js";
 import { isDiskful, lookUp, refOf } from "./lookup.js";
 import { keys, ownWords, sameName } from "./names.js";
-import type { Session } from "./session.js";
+import { isSilence, type Session } from "./session.js";
 import type { Definition, Resource } from "./shapes.js";
 
 /** The volumes of this storage; temporary copies and what others keep on the server are none. */
@@ -29,15 +31,38 @@ export async function listVolumes(
 }
 
 /** Throws `absent` when LINSTOR says that there is none. */
-export async function getVolume(session: Session, ctx: Context, ref: VolumeRef): Promise<Volume> {
+export async function getVolume(
+  session: Session,
+  ctx: Context,
+  ref: VolumeRef,
+  how: { readonly probe?: boolean } = {},
+): Promise<Volume> {
   const { definitions, resources } = session.client;
-  const { definition } = await lookUp(session, ctx, ref);
+  const { definition } = await lookUp(session, ctx, ref, how);
   const [origin] = ownWords(definition.props, keys.parent, definition.name) ?? [];
   const [rows, parent] = await Promise.all([
-    resources.view(ctx, definition.name),
-    origin === undefined ? undefined : definitions.find(ctx, origin),
+    resources.view(ctx, definition.name, how),
+    origin === undefined ? undefined : definitions.find(ctx, origin, how),
   ]);
   return describe(ref, definition, rows, parent && refOf(session, parent));
+}
+
+/**
+ * The same; while no controller answers, the size of the device that is on this node. Without it PVE makes a guest's
+ * cloud-init disk anew at each start, for which LINSTOR is needed.
+ */
+export async function sizeInfo(session: Session, ctx: Context, ref: VolumeRef): Promise<Volume> {
+  const local = await localDevice(session, ref);
+  try {
+    return await getVolume(session, ctx, ref, local ? { probe: true } : {});
+  } catch (error) {
+    if (!local || !isSilence(error) || ctx.signal.aborted) throw error;
+    const size = await blockDeviceSize(local.path);
+    // A device that has found neither disk nor peer has none.
+    if (size === undefined || size === 0n) throw error;
+    ctx.log.warn("no controller answers; the size is that of the device", { volname: ref.volname, error });
+    return { ref, size };
+  }
 }
 
 function parentOf(

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import type { Context } from "../../common/context.js";
-import { codeOf } from "../../common/errors.js";
 import type { TransportLimits } from "../../common/http/limits.js";
 import type { DriverEnvironment } from "../contract.js";
 import { Cluster } from "../guest.js";
@@ -119,7 +118,4 @@ export class Sessions {
   }
 }
 
-/** True for an error that says nothing about the object: nobody answered. */
-export function isSilence(error: unknown): boolean {
-  return codeOf(error) === "unreachable" || codeOf(error) === "timeout";
-}
+export { isSilence } from "../../common/errors.js";

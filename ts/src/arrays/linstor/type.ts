@@ -52,6 +52,7 @@ export const linstorType: StorageType = {
   snapshotPath: "/run/pve-blockio/dev/{storeid}/{name}@{snap}",
   arrayNames: false,
   renamesDetached: true,
+  attachesWithoutArray: true,
   sections: {
     add: (change) => storeSecrets(change, true),
     update: (change) => storeSecrets(change, false),

@@ -115,7 +115,8 @@ async function attachedInVain(
   if (config.veeamCompat || !("vmid" in found.ref)) return undefined;
   const { vmid } = found.ref;
   const guest = await pve.guest(vmid);
-  if (!guest) return `attached to this node, and there is no guest ${vmid}`;
+  // In the making: a disk comes before its guest's configuration.
+  if (!guest) return undefined;
   if (guest.node === node || guest.lock !== undefined || guest.ha?.node === node) return undefined;
   return `attached to this node, and guest ${vmid} is on '${guest.node}'`;
 }

@@ -193,6 +193,34 @@ test("two nodes that give a snapshot up at once leave nothing", async (t) => {
   }
 });
 
+test("what the array does not say the target of is neither rolled back nor taken away", async (t) => {
+  const n = await Nodes.start(t);
+  const ref = await n.disk();
+  const { driver } = n.at("a");
+  await driver.createSnapshot(n.ctx, ref, "s1");
+  await n.at("b").attach(n.ctx, ref, undefined);
+  n.sim.configure({ lunWithoutTarget: true });
+  const unknown = { code: "unreachable", message: /does not name the target/ };
+  await t.throwsAsync(driver.rollback(n.ctx, ref, "s1"), unknown);
+  await t.throwsAsync(driver.deleteVolume(n.ctx, ref), unknown);
+  t.is(n.sim.journal.of("rollback").length, 0);
+});
+
+test("guests of one number in two clusters have targets of their own", async (t) => {
+  const n = await Nodes.start(t);
+  const ref = await n.disk();
+  await n.at("a").attach(n.ctx, ref, undefined);
+  const other = n.at("b", { cluster_prefix: "east" }, "east");
+  await other.driver.createVolume(n.ctx, ref, mib);
+  await other.attach(n.ctx, ref, undefined);
+  const luns = Object.values(n.targets());
+  t.deepEqual(
+    luns.map((all) => all.length),
+    [1, 1],
+  );
+  t.deepEqual(n.targets()[iqnOf(100)], ["0:v_vm-100-disk-0"]);
+});
+
 test("a live migration keeps the volume on both nodes, and on the right one afterwards", async (t) => {
   const n = await Nodes.start(t);
   const ref = await n.disk();

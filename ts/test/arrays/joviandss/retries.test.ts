@@ -124,6 +124,18 @@ test("a rollback without reply is not repeated: what became of it is unknown", a
   t.deepEqual(await client.targets.users(ctx, iqn), [], "nobody knows its password");
 });
 
+for (const kind of ["clash", "clash-after"] as const) {
+  test(`a CHAP user whose making ends in ${kind} is there in the end, with a password that is known`, async (t) => {
+    const { client, ctx, sim } = await start(t);
+    await client.targets.create(ctx, iqn, access);
+    sim.inject({ kind, on: "userAdd" });
+    await client.targets.addUser(ctx, iqn, "u1", new Secret("chap-secret-12"));
+    t.deepEqual(await client.targets.users(ctx, iqn), ["u1"]);
+    t.is(sim.journal.of("userAdd").length, 2);
+    t.is(sim.journal.of("userDelete").length, 1);
+  });
+}
+
 test("what somebody else made is not taken for ours after a lost reply", async (t) => {
   const { client, ctx, sim } = await start(t);
   await client.volumes.create(ctx, "v_a", { ...spec, size: 64n * mib });

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-import { lstatSync, readlinkSync, rmSync } from "node:fs";
+import { existsSync, lstatSync, readlinkSync, rmSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { join } from "node:path";
 import test, { type ExecutionContext } from "ava";
+import { dispatch } from "../../../src/bridge/dispatch.js";
+import { requestSchema } from "../../../src/bridge/protocol.js";
+import { clusterDirectory } from "../../../src/common/cluster.js";
 import { codeOf } from "../../../src/common/errors.js";
-import { mib, Nodes, refOf } from "./nodes.js";
+import { mib, Nodes, refOf, type Section } from "./nodes.js";
 
 /** What stands for an array that is away: nobody listens, or somebody who never answers. */
 const ways = ["refusing", "mute"] as const;
@@ -23,6 +26,95 @@ for (const way of ways) {
     }
   });
 }
+
+/** How a request differs from the usual one. */
+interface Asked {
+  readonly storeid?: string;
+  readonly section?: Section;
+  readonly deadlineMs?: number;
+}
+
+/** One request to the service of a node, as PVE makes it. */
+function ask(
+  n: Nodes,
+  method: string,
+  args: object = {},
+  { storeid = "linstor", section, deadlineMs }: Asked = {},
+) {
+  const service = n.services.get("pve1");
+  if (!service) throw new Error("no service");
+  const scfg = { ...n.section, ...section };
+  const request = requestSchema.parse({ id: 1, method, storeid, scfg, args, deadlineMs });
+  return dispatch(service, request, { leases: new Map(), signal: n.ctx.signal, log: n.ctx.log });
+}
+
+async function timed(call: Promise<unknown>): Promise<{ readonly result: unknown; readonly ms: number }> {
+  const started = performance.now();
+  const result = await call.catch((error: unknown) => codeOf(error));
+  return { result, ms: performance.now() - started };
+}
+
+for (const way of ways) {
+  test(`while controllers are ${way} PVE may use the storage, and is told so soon; its status is unknown`, async (t) => {
+    const controllers = ["127.0.0.1", "127.0.0.2"];
+    const n = await Nodes.start(t, { simulator: { controllers }, options: patient });
+    const [active = ""] = n.sim.controllers;
+    for (const address of controllers) await n.sim.setController(address, way);
+    const check = await timed(ask(n, "check_connection"));
+    t.true(check.result);
+    t.true(check.ms < 4_000, `${check.ms} ms`);
+    // What PVE asks next does not wait for the same silence again.
+    for (const [method, expected] of [
+      ["activate_storage", null],
+      ["status", "unreachable"],
+    ] as const) {
+      const { result, ms } = await timed(ask(n, method));
+      t.is(result, expected, method);
+      t.true(ms < 1_000, `${method}: ${ms} ms`);
+    }
+    t.is(n.lines.filter((line) => line.includes("can be used")).length, 1, "said once");
+    await n.sim.failover(active);
+    t.true(await ask(n, "check_connection"));
+    t.like(await ask(n, "status"), { active: true }, "known again with the first answer");
+  });
+}
+
+test("PVE may use the storage although calls that wait for the controllers are in the way", async (t) => {
+  const n = await Nodes.start(t, { options: patient });
+  await n.sim.setController("127.0.0.1", "mute");
+  const held = Promise.all(
+    Array.from({ length: 40 }, () => timed(ask(n, "list_images", {}, { deadlineMs: 2_000 }))),
+  );
+  const { result, ms } = await timed(ask(n, "check_connection", {}, { deadlineMs: 1_000 }));
+  t.true(result);
+  t.true(ms < 1_500, `${ms} ms`);
+  await held;
+});
+
+test("what a controller says against the storage is no silence", async (t) => {
+  const n = await Nodes.start(t, { section: { resourcegroup: "other" } });
+  for (const method of ["check_connection", "activate_storage"])
+    t.is(codeOf(await t.throwsAsync(ask(n, method))), "absent", method);
+});
+
+test("a storage whose controllers do not answer is not added, and nothing is kept of it", async (t) => {
+  const n = await Nodes.start(t);
+  const add = (section: Section) =>
+    ask(
+      n,
+      "on_add_hook",
+      { sensitive: { apitoken: "hush" } },
+      { storeid: "added", section: { controller: "https://127.0.0.9:9", ...section } },
+    );
+  const secret = join(clusterDirectory(), "priv/storage/drbd/added.pw");
+  t.is(codeOf(await t.throwsAsync(add({}))), "unreachable");
+  t.false(existsSync(secret));
+  for (const section of [{ disable: 1 }, { nodes: { pve2: true } }]) {
+    t.is(await add(section), null, "not used on this node");
+    t.true(existsSync(secret));
+    rmSync(secret);
+  }
+});
 
 test("the controller that has moved to another node is found, and asked from then on", async (t) => {
   const controllers = ["127.0.0.1", "127.0.0.2", "127.0.0.3"];
@@ -90,6 +182,35 @@ withDevices(`a guest whose disk is on the node starts and stops without any cont
   await storage.detach(n.ctx, disk, undefined);
   t.true(await storage.driver.deleteVolume(n.ctx, disk));
   t.deepEqual(n.sim.check(), []);
+});
+
+withDevices(`PVE starts a guest whose disk is on the node without any controller${why}`, async (t) => {
+  const n = await real(t);
+  const { volname } = await n.disk();
+  await n.sim.failover(null);
+  for (const method of ["check_connection", "activate_storage"])
+    await t.notThrowsAsync(ask(n, method), method);
+  await ask(n, "activate_volume", { volname });
+  const { path } = (await ask(n, "map_volume", { volname })) as { path: string };
+  const guest = await open(path, "r+");
+  await guest.close();
+  await ask(n, "deactivate_volume", { volname });
+});
+
+withDevices(`the size of a disk that is on the node is told without any controller${why}`, async (t) => {
+  const n = await real(t);
+  const disk = await n.disk("vm-100-cloudinit", 4n * mib);
+  const size = async (volname: string) =>
+    ((await ask(n, "volume_size_info", { volname })) as { size: string }).size;
+  const before = await size(disk.volname);
+  await n.sim.failover(null);
+  const { result, ms } = await timed(size(disk.volname));
+  t.is(result, before);
+  t.true(ms < 4_000, `${ms} ms`);
+  t.is((await timed(size("vm-100-disk-7"))).result, "unreachable", "not on the node: nobody knows");
+  // What goes by whether a volume exists is not told by the device.
+  const { driver } = n.at("pve1");
+  t.is(codeOf(await t.throwsAsync(() => driver.getVolume(n.ctx, disk))), "unreachable");
 });
 
 withDevices(`without controller no name leads to the disk of another guest${why}`, async (t) => {

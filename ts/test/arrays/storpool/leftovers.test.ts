@@ -54,6 +54,15 @@ test.serial(
   },
 );
 
+test.serial("a disk whose guest no node has is in the making, and stays", async (t) => {
+  const { nodes, look, remove } = await start(t);
+  const ref = await nodes.disk();
+  await nodes.activate("node-a", ref);
+  t.deepEqual(await look(), []);
+  t.is(codeOf(await remove("attachment", gidOf(ref)).catch((error: unknown) => error)), "refused");
+  t.deepEqual(nodes.holders(ref), ["node-a"]);
+});
+
 test.serial("what other nodes have attached, and what is young, stays", async (t) => {
   const { nodes, look, remove } = await start(t);
   const ref = await nodes.disk();

@@ -146,7 +146,9 @@ export const errors: Topic = {
               (online) => (online === false ? "unreachable" : "online"),
               (error: { code?: string }) => error.code ?? "",
             );
-            expected["check_connection"] = "unreachable";
+            expected["check_connection"] = subject.goOn?.includes("check_connection")
+              ? "online"
+              : "unreachable";
             const put = async ([verb, args]: [string, object]) => {
               const local = subject.goOn?.includes(verb.trim()) ?? false;
               expected[verb] = local ? "answered" : "unreachable";

@@ -222,6 +222,24 @@ export const imports: Topic = {
         },
       },
       {
+        title: "that is committed over another connection stays when its own hangs up",
+        async ask(t, s) {
+          const data = sparse(1 << 20);
+          await overBridge(s, async (connect) => {
+            const [client, other] = [await connect(), await connect()];
+            const args = { volname: disk(0), size: `${MiB}`, format: "raw+size", allowRename: false };
+            const begun = await client.call<Begun>("volume_import", args);
+            await piped(s, (fd) => receive(begun, fd, MiB), sender(data));
+            await other.call("volume_import_commit", { token: begun.token, volname: begun.volname });
+            s.made(begun.volname);
+            await client.hangUp();
+            await other.hangUp();
+          });
+          t.deepEqual(await s.names(), [disk(0)]);
+          t.true((await contentOf(s, disk(0), 1 << 20)).equals(data));
+        },
+      },
+      {
         title: "that is stopped in the middle of the data leaves nothing",
         async ask(t, s) {
           await s.leavesNothing(t, async () => {

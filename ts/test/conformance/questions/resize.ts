@@ -25,6 +25,23 @@ export const resize: Topic = {
       },
     },
     {
+      title: "to a size that it has already changes nothing, also where that was rounded up",
+      async ask(t, s) {
+        const volname = await s.alloc({ size: MiB });
+        await s.fill(volname, "data");
+        for (const size of [MiB + KiB, 3n * MiB + 5n * KiB]) {
+          for (let time = 0; time < 3; time++) {
+            await s.resize(volname, size);
+            t.is((await s.info(volname)).size, s.rounded(size));
+          }
+        }
+        await s.activate(volname);
+        await s.resize(volname, 4n * MiB + KiB, true);
+        await s.resize(volname, 4n * MiB + KiB, true);
+        t.is(await sizeOf(await s.map(volname)), s.rounded(4n * MiB + KiB));
+      },
+    },
+    {
       title: "adds zeros",
       needs: ["zeroedOnCreate"],
       async ask(t, s) {
