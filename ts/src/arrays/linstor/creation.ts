@@ -29,6 +29,11 @@ interface Maker {
   readonly words: string;
 }
 
+/** What a maker has made: told by the mark, or by LINSTOR's identity of it when the mark may be gone already. */
+interface Made extends Maker {
+  readonly uuid?: string | undefined;
+}
+
 /** How something is made under a name that was given to it. */
 export interface Steps {
   /** Milliseconds that all of it may take, where that is more than usual. */
@@ -66,11 +71,13 @@ export async function makeVolume(
   const calm = steady(ctx, steps.limitMs);
   try {
     const name = await claim(session, calm, ref, maker, steps);
+    let made: Made = maker;
     try {
       await steps.complete(calm, name);
       await requireOnly(session, calm, ref, name);
       const { set, unset } = steps.properties(name);
       if (plainName(ref.name) !== name) await recordName(session, ref.name, name);
+      made = { ...maker, uuid: await uuidOf(session, calm, name, maker) };
       await definitions.setProperties(calm, name, {
         set: { ...set, ...nameProperty(name, ref) },
         unset: [...unset, keys.request],
@@ -78,7 +85,7 @@ export async function makeVolume(
     } catch (error) {
       await forgetName(session, ref.name, name);
       throw await undo(session, ctx, error, `what was made for '${ref.volname}'`, (later) =>
-        discard(session, later, name, maker),
+        discard(session, later, name, made),
       );
     }
     return ref;
@@ -158,8 +165,20 @@ export function isLeftover({ host }: Session, definition: Definition): boolean {
   return Date.now() / 1000 - Number(seconds) > leftoverAfter;
 }
 
-function isMine({ props, name }: Definition, { words }: Maker): boolean {
-  return ownWords(props, keys.request, name)?.join(" ") === words;
+function isMine({ props, name, uuid }: Definition, { words, uuid: known }: Made): boolean {
+  const mark = ownWords(props, keys.request, name)?.join(" ");
+  return mark === words || (mark === undefined && uuid !== "" && uuid === known);
+}
+
+/** LINSTOR's identity of what a maker has made; undefined when it is not the maker's any more. */
+async function uuidOf(
+  session: Session,
+  ctx: Context,
+  name: string,
+  maker: Maker,
+): Promise<string | undefined> {
+  const found = await session.client.definitions.find(ctx, name);
+  return found && isMine(found, maker) ? found.uuid : undefined;
 }
 
 /** While we were at it, another volume may have got the name by a rename. */
@@ -171,10 +190,10 @@ async function requireOnly(session: Session, ctx: Context, ref: VolumeRef, name:
 }
 
 /** Deletes what was made, when it is ours. False when it is not there: it may still come. */
-async function discard(session: Session, ctx: Context, name: string, maker: Maker): Promise<boolean> {
+async function discard(session: Session, ctx: Context, name: string, made: Made): Promise<boolean> {
   const { definitions } = session.client;
   const found = await definitions.find(ctx, name);
-  if (!found || !isMine(found, maker)) return false;
+  if (!found || !isMine(found, made)) return false;
   await definitions.delete(ctx, name);
   return true;
 }

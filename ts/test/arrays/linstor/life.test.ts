@@ -166,6 +166,28 @@ test("a creation that LINSTOR carries out when nobody waits for it any more does
   t.deepEqual(n.sim.check(), []);
 });
 
+test("a creation of which only the last answer is lost does not stay either", async (t) => {
+  const n = await Nodes.start(t, {
+    options: { limits: { pausesMs: [] }, patience: { undoMs: 10_000 } },
+  });
+  const lost = async (make: () => Promise<unknown>) => {
+    // The last change is the one that finishes a volume.
+    n.sim.inject({ kind: "reset-after", on: "definitionModify" });
+    t.is(codeOf(await t.throwsAsync(make)), "unreachable");
+    t.deepEqual(n.sim.faults.pending, [], "it was made");
+    for (let look = 0; look < 100 && n.definitions().length > before; look++) await sleep(20);
+    t.is(n.definitions().length, before);
+  };
+  let before = 0;
+  await lost(() => n.disk());
+  const disk = await n.disk();
+  before = 1;
+  const { driver } = n.at("pve1");
+  await driver.createSnapshot(n.ctx, disk, "s1");
+  await lost(() => driver.cloneVolume(n.ctx, disk, "s1", refOf("vm-101-disk-0")));
+  t.deepEqual(n.sim.check(), []);
+});
+
 for (const { what, copy } of [
   {
     what: "a snapshot that is read",
