@@ -3,6 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import test from "ava";
 import { keys } from "../../../src/arrays/linstor/names.js";
 import { codeOf } from "../../../src/common/errors.js";
+import { eventually } from "../../eventually.js";
 import { clusterFile, mib, Nodes, refOf } from "./nodes.js";
 
 test("a volume with snapshots, one of which was read and never given back, leaves nothing", async (t) => {
@@ -200,17 +201,17 @@ for (const { what, copy } of [
   },
 ])
   test(`${what} has its own time to be copied, and nothing of it stays when that is over`, async (t) => {
-    const limits = { commandMs: 5_000, pausesMs: [] };
+    const limits = { commandMs: 15_000, pausesMs: [] };
     const n = await Nodes.start(t, {
-      options: { limits, patience: { copyMs: 1_500, undoMs: 5_000 } },
+      options: { limits, patience: { copyMs: 5_000, undoMs: 15_000 } },
     });
     const disk = await n.disk();
     await n.at("pve1").driver.createSnapshot(n.ctx, disk, "s1");
-    n.sim.inject({ kind: "delay", ms: 2_500, on: "restoreResource" });
+    n.sim.inject({ kind: "delay", ms: 7_000, on: "restoreResource" });
     t.is(codeOf(await t.throwsAsync(() => copy(n))), "timeout");
-    for (let look = 0; look < 100 && n.definitions().length > 1; look++) await sleep(20);
+    t.true(await eventually(() => n.definitions().length === 1));
     t.deepEqual(n.definitions(), [disk.name]);
-    await sleep(1_500);
+    await sleep(3_000);
     t.deepEqual(n.sim.check(), [], "what comes late finds nothing to fill");
     await copy(n);
     t.is(n.definitions().length, 2);
