@@ -68,13 +68,21 @@ export interface FoundPaths {
   readonly foreign: readonly DevicePath[];
 }
 
+/** A disk that a map is made of. */
+export interface MapPath {
+  readonly name: string;
+  /** Missing where it is going, or no SCSI disk. */
+  readonly hctl?: Hctl;
+  readonly usable: boolean;
+}
+
 /** A multipath map: `/dev/NODE`, by name `/dev/mapper/NAME`. */
 export interface MultipathMap {
   readonly name: string;
   readonly node: string;
   readonly wwid: string;
   readonly size: bigint;
-  readonly paths: readonly { readonly name: string; readonly usable: boolean }[];
+  readonly paths: readonly MapPath[];
 }
 
 /** A promise that can be told to stop. */
@@ -107,6 +115,7 @@ export interface DeviceLayer {
   flushDevice(path: string, timeoutMs: number): Promise<void>;
   /** `off`: not running, or not wanted. `silent`: it does not answer. */
   multipathStatus(timeoutMs: number): Promise<"running" | "off" | "silent">;
+  /** As the kernel has it: quick, multipathd is not asked, and nothing of other maps is looked at. */
   multipathMap(root: string, wwid: string): Promise<MultipathMap | undefined>;
   /**
    * Waits until the map has all `paths`, `wanted` of them usable; less is accepted when there is no more to expect. Without

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
+import { dirname } from "node:path";
 import type { Connection } from "../arrays/contract.js";
 import type { Context } from "../common/context.js";
 import { fail } from "../common/errors.js";
 import { KeyedLocks } from "../common/locks.js";
 import type { Connector } from "./connector.js";
-import type { DeviceLayer, Hctl, IscsiSession } from "./device-layer.js";
+import type { DeviceLayer, DevicePath, Hctl, IscsiSession } from "./device-layer.js";
 import { recordedPortals, targetHere } from "./iscsi-leftovers.js";
 import { IscsiSessions, type IscsiTarget } from "./iscsi-sessions.js";
-import { linksTo, removeLink, setLink } from "./link.js";
+import { linksTo, linkTarget, removeLink, setLink } from "./link.js";
 import { parsePortal } from "./portal.js";
-import { ScsiDisk } from "./scsi-disk.js";
+import { addressText, ScsiDisk } from "./scsi-disk.js";
 
 type Iscsi = Extract<Connection, { kind: "iscsi" }>;
 
@@ -61,7 +62,9 @@ export class IscsiConnector implements Connector {
   async disconnect(ctx: Context, connection: Connection, link: string): Promise<void> {
     const iscsi = iscsiOf(connection);
     await this.#locked(ctx, `disk ${iscsi.wwid}`, async () => {
-      await this.#disk(iscsi, "disconnect").remove(ctx);
+      await this.#disk(iscsi, "disconnect").remove(ctx, (paths, names) =>
+        this.#isOthers(iscsi, link, paths, names),
+      );
       await removeLink(link);
     });
     await this.#leave(ctx, iscsi);
@@ -94,7 +97,7 @@ export class IscsiConnector implements Connector {
         const map = await this.layer.multipathMap(this.root, wwid);
         const paths = await this.layer.devicePaths(this.root, wwid);
         const names = [...(map ? [`mapper/${map.name}`] : []), ...paths.map(({ name }) => name)];
-        const linked = (await Promise.all(names.map((name) => linksTo(links, `/dev/${name}`)))).flat();
+        const linked = await this.#linksTo(links, names);
         if (linked.length > 0)
           throw fail("refused", `${what}: volume '${linked[0]}' has it; deactivate that`);
         const own = (await targetHere(this.layer, this.root, iqn)).paths.map(({ name }) => name);
@@ -138,7 +141,34 @@ export class IscsiConnector implements Connector {
   }
 
   #disk({ iqn, lun, wwid }: Iscsi, what: string): ScsiDisk {
-    return new ScsiDisk(this.layer, wwid, `${what} LUN ${lun} of '${iqn}'`, this.root);
+    const own = () => this.#addresses(iqn, lun);
+    return new ScsiDisk(this.layer, wwid, `${what} LUN ${lun} of '${iqn}'`, this.root, own);
+  }
+
+  /** Where a LUN is on this node, also over sessions that have lost their connection. */
+  async #addresses(iqn: string, lun: number): Promise<Hctl[]> {
+    return (await this.#sessions.of(iqn)).map((session) => addressOf(session, lun));
+  }
+
+  /**
+   * A volume that was never made ready here, such as for another one's having the same identity: then what is here is that
+   * one's, whose link leads to it.
+   */
+  async #isOthers(
+    { iqn, lun }: Iscsi,
+    link: string,
+    paths: readonly DevicePath[],
+    names: readonly string[],
+  ): Promise<boolean> {
+    if (names.length === 0 || (await linkTarget(link)) !== undefined) return false;
+    const own = (await this.#addresses(iqn, lun)).map(addressText);
+    if (paths.some(({ hctl }) => own.includes(addressText(hctl)))) return false;
+    return (await this.#linksTo(dirname(dirname(link)), names)).length > 0;
+  }
+
+  /** The links of volumes that lead to one of these devices. */
+  async #linksTo(links: string, names: readonly string[]): Promise<string[]> {
+    return (await Promise.all(names.map((name) => linksTo(links, `/dev/${name}`)))).flat();
   }
 
   async #locked<T>(ctx: Context, key: string, body: () => Promise<T>): Promise<T> {

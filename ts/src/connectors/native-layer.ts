@@ -1,9 +1,18 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { native } from "../common/native.js";
-import type { DeviceLayer, DevicePath, FoundPaths, NvmeController, Stoppable } from "./device-layer.js";
+import type {
+  DeviceLayer,
+  DevicePath,
+  FoundPaths,
+  Hctl,
+  MultipathMap,
+  NvmeController,
+  Stoppable,
+} from "./device-layer.js";
 import { formatPortal } from "./portal.js";
 
 type Native = ReturnType<typeof native>;
+type NativeMap = NonNullable<Awaited<ReturnType<Native["multipathMap"]>>>;
 type NativePath = Awaited<ReturnType<Native["devicePaths"]>>[number];
 
 /** The Rust layer, in the words of the connectors. `socket` is multipathd's where it is not at its usual place. */
@@ -34,7 +43,7 @@ export function nativeLayer(socket?: string): DeviceLayer {
     deviceUsers: (root, name) => rust.deviceUsers(root, name),
     flushDevice: (path, timeoutMs) => rust.flushDevice(path, timeoutMs),
     multipathStatus: (timeoutMs) => rust.multipathStatus(socket, timeoutMs),
-    multipathMap: async (root, wwid) => (await rust.multipathMap(root, socket, wwid)) ?? undefined,
+    multipathMap: async (root, wwid) => asMap(await rust.multipathMap(root, wwid)),
     multipathEnsure: (root, wwid, paths, wanted, timeoutMs) =>
       mapped(
         rust.multipathEnsure({
@@ -45,7 +54,7 @@ export function nativeLayer(socket?: string): DeviceLayer {
           wanted,
           timeoutMs,
         }),
-        ({ map, missing }) => ({ map, missing }),
+        ({ map, missing }) => ({ map: asMap(map), missing }),
       ),
     multipathResize: (root, wwid, size, timeoutMs) =>
       rust.multipathResize(root, socket, wwid, size, timeoutMs),
@@ -57,6 +66,24 @@ export function nativeLayer(socket?: string): DeviceLayer {
 /** A device that is no disk yet has no name, and nobody can use it. */
 function asPath({ name, hctl, wwid, size, state }: NativePath): DevicePath[] {
   return name === undefined ? [] : [{ name, hctl, size, state, ...(wwid === undefined ? {} : { wwid }) }];
+}
+
+function asMap(map: NativeMap | null | undefined): MultipathMap | undefined {
+  if (!map) return undefined;
+  const { name, node, wwid, size } = map;
+  const paths = map.paths.map(({ name, usable, hctl }) => {
+    const at = hctl === undefined ? undefined : asHctl(hctl);
+    return { name, usable, ...(at ? { hctl: at } : {}) };
+  });
+  return { name, node, wwid, size, paths };
+}
+
+/** Such as `2:0:0:1`. */
+function asHctl(text: string): Hctl | undefined {
+  const [host, channel, target, lun] = text.split(":").map(Number);
+  if (host === undefined || channel === undefined || target === undefined || lun === undefined)
+    return undefined;
+  return { host, channel, target, lun };
 }
 
 function asController({

@@ -13,21 +13,29 @@ const limits = { scan: 20_000, appear: 30_000, map: 100_000, flush: 20_000, remo
 /** States of a path that the kernel has given up or is removing: what waited for it has failed already. */
 const dead: ReadonlySet<string> = new Set(["offline", "transport-offline", "cancel", "deleted"]);
 
-/** A disk that is reached over SCSI, on one path or several. `wwid` is its identity as udev and multipath have it. */
+/**
+ * A disk that is reached over SCSI, on one path or several. `wwid` is its identity as udev and multipath have it. `own` gives
+ * all addresses that it has here, also where the connection is lost, and is there for identities so short that two disks may
+ * have the same (JovianDSS: 32 bits); without it, what has the identity is the disk.
+ */
 export class ScsiDisk {
   constructor(
     private readonly layer: DeviceLayer,
     private readonly wwid: string,
     private readonly what: string,
     private readonly root = "/",
+    private readonly own?: () => Promise<readonly Hctl[]>,
   ) {}
 
   /**
    * Looks at exactly these addresses. Another disk that was left there goes.
    *
-   * @throws `refused` when that one is in use.
+   * @throws `refused` when that one is in use, or when the map of this identity is another disk's.
    */
   async scan(ctx: Context, at: readonly Hctl[]): Promise<void> {
+    // Before there is a path: multipathd goes by the identity alone and would add it.
+    const map = await this.layer.multipathMap(this.root, this.wwid);
+    if (map) await this.#requireOwn(map, at);
     await this.#scan(ctx, at);
     const { foreign } = await stopped(ctx, this.layer.waitPaths(this.root, this.wwid, at, 0));
     if (foreign.length === 0) return;
@@ -39,7 +47,8 @@ export class ScsiDisk {
    * Waits for the paths at these addresses and makes one device of them: the multipath map, or the first path where
    * multipath is off or not wanted. `size` is what the disk must have, in bytes. Gives the device.
    *
-   * @throws `unreachable` when no path appears, or not with that size; `refused` when another disk answers at an address.
+   * @throws `unreachable` when no path appears, or not with that size; `refused` when another disk answers at an address, or
+   *   has the map.
    */
   async assemble(
     ctx: Context,
@@ -52,13 +61,13 @@ export class ScsiDisk {
     if (found.there.length === 0) {
       throw fail(
         "unreachable",
-        `${this.what}: no path to disk ${this.wwid} appeared at ${at.map(text).join(", ")}; check that the array exports it to this node`,
+        `${this.what}: no path to disk ${this.wwid} appeared at ${at.map(addressText).join(", ")}; check that the array exports it to this node`,
       );
     }
     if (found.missing.length > 0) {
       ctx.log.warn("a disk has fewer paths than its portals", {
         wwid: this.wwid,
-        missing: found.missing.map(text),
+        missing: found.missing.map(addressText),
       });
     }
     if (size !== undefined) await this.#requireSize(ctx, found.there, size);
@@ -66,7 +75,7 @@ export class ScsiDisk {
     const bytes = size ?? sizeOfAll(found.there);
     if (!multipath) {
       const map = await this.layer.multipathMap(this.root, this.wwid);
-      return map ? this.#deviceOf(map, bytes) : `/dev/${names[0]}`;
+      return map ? this.#deviceOf(map, found.there, bytes) : `/dev/${names[0]}`;
     }
     const status = await this.layer.multipathStatus(5_000);
     if (status === "silent") {
@@ -78,24 +87,32 @@ export class ScsiDisk {
     if (status === "running") {
       // One that missed a resize. A path of another size would not join it.
       const known = await this.layer.multipathMap(this.root, this.wwid);
-      if (known) await this.#deviceOf(known, bytes);
+      if (known) await this.#requireOwn(known, at);
+      if (known) await this.#resizeMap(known, bytes);
       const ensure = this.layer.multipathEnsure(this.root, this.wwid, names, names.length, limits.map);
       const { map, missing } = await stopped(ctx, ensure);
       if (missing.length > 0) ctx.log.warn("paths are not in the map", { wwid: this.wwid, missing });
-      if (map) return this.#deviceOf(map, bytes);
+      if (map) return this.#deviceOf(map, found.there, bytes);
     }
     return `/dev/${names[0]}`;
   }
 
   /**
-   * Takes the disk off this node: flushes, removes the map, then the paths. What is in use stays whole.
+   * Takes the disk off this node: flushes, removes the map, then the paths. What is in use stays whole, and so does what is
+   * another volume's, as `isOthers` says of paths and the names of all devices.
    *
    * @throws `busy`, naming the users; `unreachable` when data may wait for a path that can come back.
    */
-  async remove(ctx: Context): Promise<void> {
+  async remove(
+    ctx: Context,
+    isOthers: (paths: readonly DevicePath[], devices: readonly string[]) => Promise<boolean> = async () =>
+      false,
+  ): Promise<void> {
     const map = await this.layer.multipathMap(this.root, this.wwid);
     // Also those that multipathd does not know, or they stay behind.
     const paths = await this.#allPaths();
+    const names = [...(map ? [`mapper/${map.name}`] : []), ...paths.map(({ name }) => name)];
+    if (await isOthers(paths, names)) return;
     const ofMap = new Set(map?.paths.map(({ name }) => name));
     for (const { name } of paths) {
       // The users of these are the map's.
@@ -141,7 +158,7 @@ export class ScsiDisk {
       );
     }
     const map = await this.layer.multipathMap(this.root, this.wwid);
-    if (map) await this.#deviceOf(map, sizeOfAll(paths) ?? size);
+    if (map) await this.#resizeMap(map, sizeOfAll(paths) ?? size);
   }
 
   /** What has grown elsewhere is seen after a look; what has no capacity was exported badly. */
@@ -174,11 +191,47 @@ export class ScsiDisk {
     );
   }
 
-  /** The map's device, with the size that its paths have. */
-  async #deviceOf(map: MultipathMap, size: bigint | undefined): Promise<string> {
+  /** The map's device, once it is certain that the map is this disk's and has its size. */
+  async #deviceOf(
+    map: MultipathMap,
+    paths: readonly DevicePath[],
+    size: bigint | undefined,
+  ): Promise<string> {
+    await this.#requireOwn(
+      map,
+      paths.map(({ hctl }) => hctl),
+    );
+    if (!map.paths.some(({ name }) => paths.some((path) => path.name === name))) {
+      throw fail(
+        "refused",
+        `${this.what}: map '${map.name}' has none of its paths ${paths.map(({ name }) => `'/dev/${name}'`).join(", ")}; look at multipath -ll and the log of multipathd`,
+      );
+    }
+    await this.#resizeMap(map, size);
+    return `/dev/mapper/${map.name}`;
+  }
+
+  /** A path of a map that is at no address of this disk is another disk's, and the map may be, too. */
+  async #requireOwn(map: MultipathMap, at: readonly Hctl[]): Promise<void> {
+    if (!this.own) return;
+    const elsewhere = (own: readonly Hctl[]) =>
+      map.paths.flatMap(({ name, hctl }) =>
+        hctl && !own.some((one) => addressText(one) === addressText(hctl))
+          ? [`'/dev/${name}' at ${addressText(hctl)}`]
+          : [],
+      );
+    if (elsewhere(at).length === 0) return;
+    const foreign = elsewhere(await this.own());
+    if (foreign.length === 0) return;
+    throw fail(
+      "refused",
+      `${this.what}: map '${map.name}' has its identity and is another disk's: ${foreign.join(", ")}; deactivate the volume that has it, or give one of the two another identity on the array`,
+    );
+  }
+
+  async #resizeMap(map: MultipathMap, size: bigint | undefined): Promise<void> {
     if (size !== undefined && map.size !== size)
       await this.layer.multipathResize(this.root, this.wwid, size, limits.resize);
-    return `/dev/mapper/${map.name}`;
   }
 
   async #scan(ctx: Context, at: readonly Hctl[]): Promise<void> {
@@ -188,7 +241,7 @@ export class ScsiDisk {
     for (const [index, result] of results.entries()) {
       const hctl = at[index];
       if (result.status === "rejected" && hctl) {
-        ctx.log.warn("a scan failed", { at: text(hctl), error: result.reason });
+        ctx.log.warn("a scan failed", { at: addressText(hctl), error: result.reason });
       }
     }
   }
@@ -198,7 +251,7 @@ export class ScsiDisk {
       if (wwid === undefined) throw this.#wrongDisk(foreign);
       ctx.log.warn("another disk is left at an address of this one, removing it", {
         name,
-        at: text(hctl),
+        at: addressText(hctl),
         wwid,
       });
       try {
@@ -213,7 +266,7 @@ export class ScsiDisk {
 
   #wrongDisk(foreign: readonly DevicePath[]) {
     const seen = foreign.map(
-      ({ name, wwid, hctl }) => `'/dev/${name}' at ${text(hctl)} is ${wwid ?? "unknown"}`,
+      ({ name, wwid, hctl }) => `'/dev/${name}' at ${addressText(hctl)} is ${wwid ?? "unknown"}`,
     );
     return fail(
       "refused",
@@ -271,6 +324,7 @@ function sizeOfAll([first, ...others]: readonly DevicePath[]): bigint | undefine
   return others.every(({ size }) => size === first?.size) ? first?.size : undefined;
 }
 
-function text({ host, channel, target, lun }: Hctl): string {
+/** `H:C:T:L`. */
+export function addressText({ host, channel, target, lun }: Hctl): string {
   return `${host}:${channel}:${target}:${lun}`;
 }

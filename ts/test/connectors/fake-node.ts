@@ -88,6 +88,10 @@ export class FakeNode implements DeviceLayer {
   /** Calls that change something, in order. */
   readonly changes: string[] = [];
   multipath: "running" | "off" | "silent" = "running";
+  /** multipathd adds no path to a map. */
+  stubborn = false;
+  /** Hosts whose iSCSI session has lost its connection. */
+  readonly lost = new Set<number>();
   /** By target, then LUN. */
   readonly exported = new Map<string, Map<number, Lun>>();
   readonly devices: DevicePath[] = [];
@@ -154,7 +158,8 @@ export class FakeNode implements DeviceLayer {
       const [iqn = "", portal = ""] = line.split(" ");
       if (iqn !== targetName) return [];
       const luns = this.devices.filter(({ hctl }) => hctl.host === host).map(({ hctl }) => hctl.lun);
-      const session = { id: host, targetName: iqn, host, channel: 0, target: 0, state: "LOGGED_IN" };
+      const state = this.lost.has(host) ? "FAILED" : "LOGGED_IN";
+      const session = { id: host, targetName: iqn, host, channel: 0, target: 0, state };
       return [{ ...session, portals: [portal], luns }];
     });
   }
@@ -252,13 +257,18 @@ export class FakeNode implements DeviceLayer {
     return this.maps.get(wwid);
   }
 
-  /** As multipathd does: what has another size than the map does not join it. */
+  /** As multipathd does: all that has the identity joins, but not what has another size than the map. */
   multipathEnsure(_root: string, wwid: string, paths: readonly string[]) {
     const known = this.maps.get(wwid);
-    const size = known?.size ?? this.devices.find(({ name }) => name === paths[0])?.size ?? 0n;
-    const fits = (name: string) => this.devices.find((device) => device.name === name)?.size === size;
-    const joining = paths.filter((name) => !known?.paths.some((path) => path.name === name) && fits(name));
-    const members = [...(known?.paths ?? []), ...joining.map((name) => ({ name, usable: true }))];
+    const all = this.devices.filter((device) => device.wwid === wwid && !this.stubborn);
+    const size = known?.size ?? all.find(({ name }) => name === paths[0])?.size ?? 0n;
+    const joining = all.filter(
+      (device) => device.size === size && !known?.paths.some(({ name }) => name === device.name),
+    );
+    const members = [
+      ...(known?.paths ?? []),
+      ...joining.map(({ name, hctl }) => ({ name, hctl, usable: true })),
+    ];
     const node = known?.node ?? `dm-${this.maps.size}`;
     const map = { name: wwid, node, wwid, size, paths: members };
     this.maps.set(wwid, map);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-import { existsSync, readFileSync, readlinkSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, readlinkSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import test from "ava";
@@ -208,6 +208,75 @@ test("without multipath no path goes with data that waits for its connection", a
     ["flush /dev/sda", "flush /dev/sdb"],
     "each path has a cache of its own",
   );
+});
+
+test("a disk of another target or LUN that has the same identity keeps its map to itself", async (t) => {
+  for (const there of [{ iqn: `${iqn}-other` }, { lun: 5 }])
+    for (const how of "iqn" in there ? [{}, { size: 1n << 20n }, { multipath: false }] : [{}]) {
+      const { node, link, connector } = setUp(t);
+      const other = connection(there);
+      node.export(other.iqn, other.lun, wwid);
+      await connector.connect(node.context(), other, link("other"));
+      const before = node.maps.get(wwid);
+      node.changes.length = 0;
+      await t.throwsAsync(connector.connect(node.context(), connection(how), link()), {
+        code: "refused",
+        message:
+          /^connect LUN 0 of .*: map '.*' .* another disk's: '\/dev\/sda' at 0:0:0:[05], .*; deactivate /,
+      });
+      t.deepEqual(node.changes, [], "no path of this one came to be, which multipathd would add to the map");
+      t.false(existsSync(link()));
+      // PVE gives up what it could not activate.
+      await connector.disconnect(node.context(), connection(how), link());
+      t.deepEqual([node.changes, node.maps.get(wwid), node.devices.length], [[], before, 2]);
+      t.is(readlinkSync(link("other")), `/dev/mapper/${wwid}`);
+      await connector.disconnect(node.context(), other, link("other"));
+      await connector.connect(node.context(), connection(), link());
+      t.is(node.maps.get(wwid)?.paths.length, 2);
+    }
+});
+
+test("a map that multipathd makes of this disk and another one is not handed out", async (t) => {
+  const { node, link, connector } = setUp(t);
+  const other = connection({ iqn: `${iqn}-other`, multipath: false });
+  node.export(other.iqn, 0, wwid);
+  await connector.connect(node.context(), other, link("other"));
+  await t.throwsAsync(connector.connect(node.context(), connection(), link()), {
+    code: "refused",
+    message: /another disk's: '\/dev\/sda' at 0:0:0:0;/,
+  });
+  t.false(existsSync(link()));
+});
+
+test("a map without any of the paths that were found is not handed out", async (t) => {
+  const { node, link, connector } = setUp(t);
+  await connector.connect(node.context(), connection(), link());
+  const map = node.maps.get(wwid);
+  if (!map) return t.fail();
+  node.maps.set(wwid, { ...map, paths: [] });
+  node.stubborn = true;
+  for (const how of [{}, { multipath: false }])
+    await t.throwsAsync(connector.connect(node.context(), connection(how), link("again")), {
+      code: "refused",
+      message: /has none of its paths '\/dev\/sda'/,
+    });
+  t.false(existsSync(link("again")));
+});
+
+test("a path in the map whose session has lost its connection is the disk's own", async (t) => {
+  const { node, link, connector } = setUp(t);
+  await connector.connect(node.context(), connection(), link());
+  node.lost.add(1);
+  await connector.connect(node.context(), connection(), link());
+  t.is(node.maps.get(wwid)?.paths.length, 2);
+});
+
+test("what an interrupted activation has left goes, also without a link", async (t) => {
+  const { node, link, connector } = setUp(t);
+  await connector.connect(node.context(), connection(), link());
+  rmSync(link());
+  await connector.disconnect(node.context(), connection(), link());
+  t.deepEqual([node.devices.length, node.maps.size], [0, 0]);
 });
 
 test("a path that the kernel has given up keeps nothing from being taken off", async (t) => {

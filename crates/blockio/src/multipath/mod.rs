@@ -162,8 +162,12 @@ impl Multipath {
         patience.at_most(DAEMON_LIMIT.min(patience.left() / 2))
     }
 
-    /// The map as the kernel has it, without the daemon's opinion.
-    fn kernel_map(&self, wwid: &str) -> Result<Option<Map>> {
+    /// The map of a WWID as the kernel has it, without the daemon's opinion and so without a wait; `None` when it has none.
+    ///
+    /// # Errors
+    /// `invalid` for what is no WWID; what sysfs says.
+    pub fn kernel_map(&self, wwid: &str) -> Result<Option<Map>> {
+        names::check_wwid(wwid)?;
         let found = self.look(&names::uuid_of(wwid))?;
         Ok(found.map(|(seen, mapper)| Map::new(wwid, seen, mapper.as_ref(), None)))
     }

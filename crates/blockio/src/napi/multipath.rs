@@ -19,9 +19,6 @@ use crate::multipath::{
 };
 use crate::stream::Cancel;
 
-/// Limit of a look at a map: of the daemon's part in it.
-const LOOK: Duration = Duration::from_secs(2);
-
 /// A path of a multipath map.
 #[napi(object)]
 pub struct MultipathPath {
@@ -214,18 +211,12 @@ impl From<Settings> for MultipathSettings {
     }
 }
 
-/// The map of a WWID; null when the kernel has none.
+/// The map of a WWID as the kernel has it; null when it has none. multipathd is not asked.
 #[napi(ts_return_type = "Promise<MultipathMap | null>")]
-pub fn multipath_map(
-    env: &Env,
-    root: String,
-    socket: Option<String>,
-    wwid: String,
-) -> Result<Object<'_>> {
+pub fn multipath_map(env: &Env, root: String, wwid: String) -> Result<Object<'_>> {
     promise(env, move || {
-        let multipath = Multipath::new(Path::new(&root), socket.as_deref());
-        let map = within(LOOK, |patience| multipath.map_of(&wwid, patience))?;
-        Ok(map.map(MultipathMap::from))
+        let multipath = Multipath::new(Path::new(&root), None);
+        Ok(multipath.kernel_map(&wwid)?.map(MultipathMap::from))
     })
 }
 

@@ -55,6 +55,22 @@ fn the_kernel_is_enough() {
 }
 
 #[test]
+fn the_kernels_word_alone_asks_nobody() {
+    let node = Node::new();
+    node.map("mpatha", &["sdb", "sdc"]);
+    let daemon = node.daemon(|_, _| Answer::Silence);
+    for multipath in [node.multipath(), node.multipath_by_sysfs()] {
+        let map = multipath.kernel_map(WWID).unwrap().unwrap();
+        assert_eq!((map.size, map.usable()), (64 * MIB, 2));
+        assert_eq!(map.paths[1].hctl.as_deref(), Some("3:0:0:1"));
+        assert_eq!(multipath.kernel_map("3600"), Ok(None));
+        let error = multipath.kernel_map("../x").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid);
+    }
+    assert!(daemon.commands().is_empty());
+}
+
+#[test]
 fn a_silent_daemon_delays_but_does_not_hide_a_map() {
     let node = Node::new();
     node.map("mpatha", &["sdb", "sdc"]);
