@@ -24,9 +24,18 @@ export class Definitions {
 
   /** Those that have our property with their volume's name. */
   async named(ctx: Context, how: { readonly probe?: boolean } = {}): Promise<Definition[]> {
-    const all = await this.#list(ctx, { with_volume_definitions: "true", props: keys.name }, how);
+    return this.#having(ctx, keys.name, how);
+  }
+
+  /** Those that make a snapshot readable. */
+  exported(ctx: Context): Promise<Definition[]> {
+    return this.#having(ctx, keys.export);
+  }
+
+  async #having(ctx: Context, key: string, how: { readonly probe?: boolean } = {}): Promise<Definition[]> {
+    const all = await this.#list(ctx, { with_volume_definitions: "true", props: key }, how);
     // Whatever the server makes of the filter.
-    return all.filter(({ props }) => props[keys.name] !== undefined);
+    return all.filter(({ props }) => props[key] !== undefined);
   }
 
   /** Undefined when LINSTOR says that there is none. */

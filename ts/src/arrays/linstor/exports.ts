@@ -32,15 +32,39 @@ export async function publishSnapshot(
   const { definitions, resources } = session.client;
   const found = await lookUp(session, ctx, ref);
   const origin = await snapshotOf(session, ctx, found, snapshot);
-  const name = exportName(found.definition.name, origin.name, session.node);
   const calm = steady(ctx, session.patience.copyMs);
-  const known = await definitions.find(calm, name);
-  // What an attempt that was cut off has left may be incomplete.
-  if (known && isUnfinished(known)) await definitions.delete(calm, name);
-  if (!known || isUnfinished(known)) await makeCopy(session, calm, found, origin, name);
+  let { name, known } = await copyHere(session, calm, origin);
+  if (known && isUnfinished(known)) {
+    // What an attempt that was cut off has left may be incomplete.
+    await definitions.delete(calm, name);
+    ({ name, known } = await copyHere(session, calm, origin));
+  }
+  if (!known) await makeCopy(session, calm, found, origin, name);
   const rows = await resources.view(calm, name);
   if (!ownRow(session, rows)) await resources.makeAvailable(calm, name, session.node, { diskful: false });
   return connectionOf(session, name, await resources.view(calm, name));
+}
+
+/**
+ * The copy of a snapshot for this node, or the name of one to come. What was deleted keeps its name until all of its nodes
+ * have answered.
+ */
+async function copyHere(
+  { client, node }: Session,
+  ctx: Context,
+  { definition, name: snapshot }: LinstorSnapshot,
+): Promise<{ readonly name: string; readonly known: Definition | undefined }> {
+  const all = await client.definitions.exported(ctx);
+  const known = all.find(({ name, props, flags }) => {
+    const [of = "", from = "", where = ""] = ownWords(props, keys.export, name) ?? [];
+    const same = sameName(of, definition) && sameName(from, snapshot) && sameName(where, node);
+    return same && !flags.includes("DELETE");
+  });
+  if (known) return { name: known.name, known };
+  for (let number = 0; ; number++) {
+    const name = exportName(definition, snapshot, node, number);
+    if (!all.some((one) => sameName(one.name, name))) return { name, known };
+  }
 }
 
 async function makeCopy(
@@ -90,8 +114,7 @@ export async function locateSnapshot(
 ): Promise<Connection> {
   const found = await lookUp(session, ctx, ref);
   const origin = await snapshotOf(session, ctx, found, snapshot);
-  const name = exportName(found.definition.name, origin.name, session.node);
-  const known = await session.client.definitions.find(ctx, name);
+  const { name, known } = await copyHere(session, ctx, origin);
   if (!known)
     throw fail(
       "absent",
@@ -114,7 +137,8 @@ export async function unpublishSnapshot(
     throw error;
   });
   if (!origin) return;
-  await session.client.definitions.delete(ctx, exportName(found.definition.name, origin.name, session.node));
+  const { known } = await copyHere(session, ctx, origin);
+  if (known) await session.client.definitions.delete(ctx, known.name);
 }
 
 /**

@@ -113,9 +113,10 @@ export function snapshotName(
   return name.slice(prefix.length) || undefined;
 }
 
-/** The definition that makes a snapshot readable on one node. */
-export function exportName(definition: string, snapshot: string, node: string): string {
-  return `pve-export-${digest(`${definition}\n${snapshot}\n${node.toLowerCase()}`)}`;
+/** The definition that makes a snapshot readable on one node; another one for each number. */
+export function exportName(definition: string, snapshot: string, node: string, number = 0): string {
+  const more = number === 0 ? "" : `\n${number}`;
+  return `pve-export-${digest(`${definition}\n${snapshot}\n${node.toLowerCase()}${more}`)}`;
 }
 
 /** True for the name of a definition of {@link exportName}. */

@@ -290,6 +290,30 @@ test("a snapshot's name is free again while a node that does not answer still ha
   t.deepEqual(n.sim.check(), []);
 });
 
+test("a snapshot is read again while a node that does not answer still has an earlier copy of it", async (t) => {
+  const n = await Nodes.start(t, { simulator: { pools: [{ name: "ssd", nodes: ["pve1", "pve2"] }] } });
+  const disk = await n.disk();
+  await n.at("pve1").driver.createSnapshot(n.ctx, disk, "s1");
+  const reader = n.at("pve3");
+  await reader.attach(n.ctx, disk, "s1");
+  const [copy = ""] = n.definitions().filter((name) => name !== disk.name);
+  const [away = ""] = Object.entries(n.placed(copy)).flatMap(([node, kind]) =>
+    kind === "diskful" ? [node] : [],
+  );
+  await n.sim.setNode(away, false);
+  await reader.detach(n.ctx, disk, "s1");
+  t.is(codeOf(await t.throwsAsync(() => reader.path(n.ctx, disk, "s1"))), "absent");
+  await reader.attach(n.ctx, disk, "s1");
+  t.is(n.definitions().length, 3);
+  await n.sim.setNode(away, true);
+  t.is(n.definitions().length, 2);
+  t.false(n.definitions().includes(copy));
+  await reader.path(n.ctx, disk, "s1");
+  t.deepEqual(n.sim.check(), []);
+  await reader.detach(n.ctx, disk, "s1");
+  t.deepEqual(n.definitions(), [disk.name]);
+});
+
 test("what an attempt to take all snapshots together has left to a silent node is not taken for one", async (t) => {
   const n = await Nodes.start(t, { simulator: { nodes: ["pve1", "pve2"] } });
   const disks = [await n.disk("vm-302-disk-0"), await n.disk("vm-302-disk-1")];
