@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import test from "ava";
-import { lockOf, preparedSnapshot } from "../../../src/arrays/guest-config.js";
+import { lockOf, mentions, preparedSnapshot } from "../../../src/arrays/guest-config.js";
 
 const vm = `#a note: lock: no
 boot: order=scsi0
@@ -62,4 +62,16 @@ test("a backup of a container takes the mount points it is told to, a snapshot t
 test("the lock is that of the guest, not one in a snapshot or a note", (t) => {
   t.is(lockOf(vm), "snapshot");
   t.is(lockOf("#lock: backup\ncores: 1\n\n[s1]\nlock: migrate\n"), undefined);
+});
+
+test("a configuration mentions a volume by its whole name, on any storage, also in a snapshot", (t) => {
+  for (const name of [
+    "vm-100-disk-9-sp-a.b.c9.raw",
+    "snap-100-state-Now_-sp-a.b.c4.raw",
+    "100/vm-100-disk-0.raw",
+  ])
+    t.true(mentions(vm, name), name);
+  t.true(mentions("rootfs: volume=sp:r,size=4G", "r"));
+  for (const name of ["vm-100-disk-9", "disk-9-sp-a.b.c9.raw", "vm-100-disk-0.raw"])
+    t.false(mentions(vm, name), name);
 });
