@@ -49,6 +49,8 @@ export class Model<Node extends string, Plan> {
   readonly known: Known<Node>[] = [];
   /** Verbs that failed for want of an answer, then were repeated. */
   failures = 0;
+  /** A node does not answer: what needs all of them may be refused, and is as it was. */
+  away = false;
   #next = 0;
 
   constructor(
@@ -97,8 +99,8 @@ export class Model<Node extends string, Plan> {
       for (const { on } of [one, ...one.snaps]) on.delete(node);
       return;
     }
-    await this.#surely(free);
-    this.known.splice(this.known.indexOf(one), 1);
+    if (await this.#possibly(free)) this.known.splice(this.known.indexOf(one), 1);
+    else for (const { on } of [one, ...one.snaps]) on.delete(node);
   }
 
   async #create(): Promise<void> {
@@ -185,18 +187,14 @@ export class Model<Node extends string, Plan> {
     };
     if (this.#isElsewhere(one, node)) await this.#refused(roll, "busy");
     else if (newestOnly && one.snaps.at(-1) !== snap) await this.#refused(roll, "refused");
-    else {
-      await this.#surely(roll);
-      one.size = snap.size;
-    }
+    else if (await this.#possibly(roll)) one.size = snap.size;
     if (exclusive) one.on.delete(node);
   }
 
   async #resize(one: Known<Node>): Promise<void> {
     const size = one.size + mib;
     const { driver } = this.world.at(this.#node());
-    await this.#surely(() => driver.resizeVolume(this.world.ctx, one.ref, size));
-    one.size = size;
+    if (await this.#possibly(() => driver.resizeVolume(this.world.ctx, one.ref, size))) one.size = size;
   }
 
   async #clone(one: Known<Node>): Promise<void> {
@@ -284,6 +282,17 @@ export class Model<Node extends string, Plan> {
         await undo?.();
         return verb();
       });
+    }
+  }
+
+  /** The same for a verb that needs all nodes: false when it was refused because one is away. */
+  async #possibly(verb: () => Promise<unknown>): Promise<boolean> {
+    try {
+      await this.#surely(verb);
+      return true;
+    } catch (error) {
+      if (this.away && ["unreachable", "busy"].includes(codeOf(error))) return false;
+      throw error;
     }
   }
 

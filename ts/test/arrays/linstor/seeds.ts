@@ -32,7 +32,7 @@ const rules: Omit<Rules<NodeName>, "nodes"> = {
   newestOnly: false,
 };
 
-/** Pools and satellites that the seeds take turns with. */
+/** Pools and satellites that the seeds take turns with; one may go away after a third of the steps, with what it has by then. */
 const clusters: readonly { readonly simulator: SimulatorOptions; readonly away?: NodeName }[] = [
   { simulator: { pools: [{ name: "ssd", kind: "LVM_THIN" }] } },
   { simulator: { pools: [{ name: "ssd", kind: "ZFS" }], nodes: ["pve1", "pve2"] } },
@@ -70,7 +70,6 @@ async function compare(
 async function run(t: ExecutionContext, seed: number): Promise<number> {
   const { simulator, away } = clusters[seed % clusters.length] ?? { simulator: {} };
   const n = await Nodes.start(t, { simulator: { ...simulator, seed }, options });
-  if (away) await n.sim.setNode(away, false);
   const online = n.sim.state.nodes
     .values()
     .map(({ name }) => name as NodeName)
@@ -79,11 +78,17 @@ async function run(t: ExecutionContext, seed: number): Promise<number> {
   const random = randomFrom(seed);
   const model = new Model(n, { ...rules, nodes: online }, random, plan);
   for (let step = 0; step < steps; step++) {
+    if (away && step === Math.floor(steps / 3)) {
+      await n.sim.setNode(away, false);
+      model.away = true;
+    }
     await model.step().catch((error: unknown) => {
       throw new Error(`seed ${seed}, step ${step}: ${String(error)}`, { cause: error });
     });
   }
   n.sim.faults.plan({});
+  if (away) await n.sim.setNode(away, true);
+  model.away = false;
   await compare(t, n, model, seed);
   n.sim.faults.plan(plan);
   for (let round = 0; model.known.length > 0; round++) {
