@@ -161,7 +161,7 @@ test(title("replicas without DRBD are independent copies, under the name of thei
 });
 
 test(title("the stable link comes later than the answer, the device itself at once"), async (t) => {
-  const { s, link, devices } = await machine(t, { behaviour: { linkDelayMs: 150 } });
+  const { s, link, devices } = await machine(t, { behaviour: { linkDelayMs: 3_000 } });
   await s.spawn("vm-100-disk-1");
   t.false(existsSync(link("pve1", "vm-100-disk-1")));
   t.true(existsSync(join(devices, "pve1/drbd1000")));

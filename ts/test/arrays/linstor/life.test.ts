@@ -153,31 +153,26 @@ test("what a creation that was cut off has left is no volume, and goes when its 
 
 test("a creation that LINSTOR carries out when nobody waits for it any more does not stay", async (t) => {
   const n = await Nodes.start(t, {
-    options: { limits: { commandMs: 300, pausesMs: [] }, patience: { undoMs: 10_000 } },
+    options: { limits: { commandMs: 1_500, pausesMs: [] }, patience: { undoMs: 30_000 } },
   });
   n.sim.inject({ kind: "delay", ms: 3_000, on: "spawn" });
   const error = await t.throwsAsync(() => n.disk());
   t.is(codeOf(error), "timeout");
-  const seen = async (there: boolean) => {
-    for (let look = 0; look < 200 && n.definitions().length > 0 !== there; look++) await sleep(20);
-    t.is(n.definitions().length > 0, there);
-  };
-  await seen(true);
-  await seen(false);
+  t.true(await eventually(() => n.definitions().length > 0));
+  t.true(await eventually(() => n.definitions().length === 0));
   t.deepEqual(n.sim.check(), []);
 });
 
 test("a creation of which only the last answer is lost does not stay either", async (t) => {
   const n = await Nodes.start(t, {
-    options: { limits: { pausesMs: [] }, patience: { undoMs: 10_000 } },
+    options: { limits: { pausesMs: [] }, patience: { undoMs: 30_000 } },
   });
   const lost = async (make: () => Promise<unknown>) => {
     // The last change is the one that finishes a volume.
     n.sim.inject({ kind: "reset-after", on: "definitionModify" });
     t.is(codeOf(await t.throwsAsync(make)), "unreachable");
     t.deepEqual(n.sim.faults.pending, [], "it was made");
-    for (let look = 0; look < 100 && n.definitions().length > before; look++) await sleep(20);
-    t.is(n.definitions().length, before);
+    t.true(await eventually(() => n.definitions().length === before));
   };
   let before = 0;
   await lost(() => n.disk());
