@@ -19,6 +19,11 @@ interface MethodSpec<Args extends z.ZodType, Result extends z.ZodType> {
   readonly result: Result;
   /** Time limit when the client names none, in milliseconds. */
   readonly deadlineMs: number;
+  /**
+   * Can do nothing without the array. PVE has just asked it: where its silence did not keep PVE from using the storage, this
+   * call does not wait for it once more.
+   */
+  readonly needsArray?: true;
   /** The guests to lock while the handler runs; none for calls that only read. */
   readonly guests?: (storage: Storage, args: z.output<Args>, call: Pick<Call, "leases">) => readonly number[];
   readonly run: (storage: Storage, args: z.output<Args>, call: Call) => Promise<z.input<Result>>;
@@ -54,7 +59,10 @@ export function method<Args extends z.ZodType, Result extends z.ZodType>(
       const args = spec.args.parse(rawArgs);
       return {
         guests: (storage, call) => spec.guests?.(storage, args, call) ?? [],
-        run: async (storage, call) => spec.result.parse(await spec.run(storage, args, call)),
+        run: async (storage, call) => {
+          if (spec.needsArray) storage.silence.throwIfKnown();
+          return spec.result.parse(await spec.run(storage, args, call));
+        },
         unanswered: (storage, error, log) => {
           if (!spec.unanswered) throw error;
           return spec.result.parse(spec.unanswered(storage, error, log));

@@ -183,6 +183,7 @@ export const methods: Readonly<Record<string, Method>> = {
       size: wireSize,
     }),
     result: volnameResult,
+    needsArray: true,
     deadlineMs: change,
     guests: (_storage, args) => [args.vmid],
     run: async (storage, args, { ctx }) => ({ volname: (await allocImage(storage, ctx, args)).volname }),
@@ -190,6 +191,7 @@ export const methods: Readonly<Record<string, Method>> = {
   free_image: method({
     args: volumeArgs,
     result: z.object({ existed: z.boolean() }),
+    needsArray: true,
     deadlineMs: slow,
     guests: owner,
     run: async (storage, args, { ctx }) => ({ existed: await freeImage(storage, ctx, args) }),
@@ -197,6 +199,7 @@ export const methods: Readonly<Record<string, Method>> = {
   clone_image: method({
     args: z.object({ volname, vmid, snap: optionalSnap }),
     result: volnameResult,
+    needsArray: true,
     deadlineMs: change,
     guests: ownerAndTarget,
     run: async (storage, args, { ctx }) => ({ volname: (await cloneImage(storage, ctx, args)).volname }),
@@ -204,6 +207,7 @@ export const methods: Readonly<Record<string, Method>> = {
   create_base: method({
     args: volumeArgs,
     result: volnameResult,
+    needsArray: true,
     deadlineMs: change,
     guests: owner,
     run: async (storage, args, { ctx }) => ({ volname: (await createBase(storage, ctx, args)).volname }),
@@ -219,6 +223,7 @@ export const methods: Readonly<Record<string, Method>> = {
         .transform((name) => name || null),
     }),
     result: volnameResult,
+    needsArray: true,
     deadlineMs: change,
     guests: ownerAndTarget,
     run: async (storage, args, { ctx }) => ({ volname: (await renameVolume(storage, ctx, args)).volname }),
@@ -226,6 +231,7 @@ export const methods: Readonly<Record<string, Method>> = {
   find_free_diskname: method({
     args: z.object({ vmid, format }),
     result: z.object({ name: z.string() }),
+    needsArray: true,
     deadlineMs: query,
     run: async (storage, args, { ctx }) => ({ name: await findFreeDiskname(storage, ctx, args) }),
   }),
@@ -238,6 +244,7 @@ export const methods: Readonly<Record<string, Method>> = {
         .transform((value) => value ?? null),
     }),
     result: z.array(z.object({ volname: z.string(), vmid: z.number(), ...volumeFields })),
+    needsArray: true,
     deadlineMs: query,
     run: async (storage, args, { ctx }) => (await listImages(storage, ctx, args)).map(describe),
   }),
@@ -290,6 +297,7 @@ export const methods: Readonly<Record<string, Method>> = {
   volume_resize: method({
     args: z.object({ volname, size: wireSize, running: flag.optional(), snap: optionalSnap }),
     result: nullResult,
+    needsArray: true,
     deadlineMs: slow,
     guests: owner,
     run: async (storage, args, { ctx }) => {
@@ -300,6 +308,7 @@ export const methods: Readonly<Record<string, Method>> = {
   volume_snapshot: method({
     args: snapshotArgs,
     result: nullResult,
+    needsArray: true,
     deadlineMs: slow,
     guests: owner,
     run: async (storage, args, { ctx }) => {
@@ -310,6 +319,7 @@ export const methods: Readonly<Record<string, Method>> = {
   volume_snapshot_delete: method({
     args: snapshotArgs,
     result: nullResult,
+    needsArray: true,
     deadlineMs: slow,
     guests: owner,
     run: async (storage, args, { ctx }) => {
@@ -320,6 +330,7 @@ export const methods: Readonly<Record<string, Method>> = {
   volume_snapshot_rollback: method({
     args: snapshotArgs,
     result: nullResult,
+    needsArray: true,
     deadlineMs: slow,
     guests: owner,
     run: async (storage, args, { ctx }) => {
@@ -330,12 +341,14 @@ export const methods: Readonly<Record<string, Method>> = {
   volume_rollback_is_possible: method({
     args: snapshotArgs,
     result: z.object({ possible: z.boolean(), blockers: z.array(z.string()), reason: z.string().optional() }),
+    needsArray: true,
     deadlineMs: query,
     run: (storage, args, { ctx }) => rollbackIsPossible(storage, ctx, args),
   }),
   volume_snapshot_info: method({
     args: volumeArgs,
     result: z.record(z.string(), z.object({ id: z.string(), timestamp: z.number().int() })),
+    needsArray: true,
     deadlineMs: query,
     run: async (storage, args, { ctx }) =>
       Object.fromEntries(
@@ -363,6 +376,7 @@ export const methods: Readonly<Record<string, Method>> = {
       }),
       token: z.string(),
     }),
+    needsArray: true,
     deadlineMs: change,
     guests: owner,
     run: async (storage, args, { ctx, leases }) => {

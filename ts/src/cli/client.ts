@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-import { randomUUID } from "node:crypto";
 import { createConnection, type Socket } from "node:net";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -68,21 +67,20 @@ export class BridgeClient {
   }
 
   /**
-   * Connects and calls a method whose result lasts as long as the connection. A service that ends meanwhile is asked again
-   * when it is back, with the same token: what it has made for the request already is found. Like {@link call} otherwise.
+   * Connects and calls a method that makes nothing, whose result lasts as long as the connection. A service that ends
+   * meanwhile is asked again when it is back. Like {@link call} otherwise.
    */
-  static async begin<T>(
+  static async hold<T>(
     path: string,
     method: string,
     section: Section,
     args: object,
-  ): Promise<{ client: BridgeClient; begun: T }> {
-    const token = randomUUID();
+  ): Promise<{ client: BridgeClient; held: T }> {
     const end = performance.now() + restartLimitMs;
     for (let sent = 1; ; sent++) {
       const client = await BridgeClient.connect(path, sent === 1 ? 0 : end - performance.now());
       try {
-        return { client, begun: await client.call<T>(method, section, args, undefined, token) };
+        return { client, held: await client.call<T>(method, section, args) };
       } catch (error) {
         const lost = client.closed;
         client.close();

@@ -58,7 +58,7 @@ export const exportCommand: Command = {
       ...(format === undefined ? {} : { streamFormat: format }),
     };
     // The volume stays usable here until this connection closes.
-    const { client, begun: source } = await BridgeClient.begin<{ path: string; format: Format }>(
+    const { client, held: source } = await BridgeClient.hold<{ path: string; format: Format }>(
       socketOf(values),
       "volume_export",
       section,

@@ -83,13 +83,14 @@ async function importVolume(
     const header = format === "tar+size" ? native().readTarHeader(stdin) : native().readHeader(stdin);
     return { done: header, cancel: () => header.cancel() };
   });
-  const { client, begun } = await BridgeClient.begin<Begun>(socketOf(values), "volume_import", section, {
-    volname,
-    size: size.toString(),
-    format,
-    allowRename: values["allow-rename"] === true,
-  });
+  const client = await BridgeClient.connect(socketOf(values));
   try {
+    const begun = await client.call<Begun>("volume_import", section, {
+      volname,
+      size: size.toString(),
+      format,
+      allowRename: values["allow-rename"] === true,
+    });
     const receiving = () => receiveInto(values, begun.target, size);
     const result = await reported(client, section, "import", receiving).catch(async (error: unknown) => {
       // The end of the connection would do, but then the name were free a moment after we have ended.

@@ -5,7 +5,8 @@ const rememberedMs = 5_000;
 
 /**
  * That an array did not answer a moment ago. PVE checks the connection, activates the storage and asks for its status, one
- * after the other, and one storage after the other: to wait for silence once is enough.
+ * after the other, and one storage after the other, and then goes on with what it wanted: to wait for silence once is
+ * enough.
  */
 export class Silence {
   #last: { readonly error: unknown; readonly until: number } | undefined;

@@ -70,7 +70,19 @@ for (const way of ways) {
     ] as const) {
       const { result, ms } = await timed(ask(n, method));
       t.is(result, expected, method);
-      t.true(ms < 1_000, `${method}: ${ms} ms`);
+      t.true(ms < 3_000, `${method}: ${ms} ms`);
+    }
+    // What PVE wanted of the storage, for which it asked all that.
+    for (const [method, args] of [
+      ["alloc_image", { vmid: 100, format: "raw", name: null, size: "4194304" }],
+      ["list_images", { vmid: null, vollist: null }],
+      ["free_image", { volname: "vm-100-disk-0" }],
+      ["volume_resize", { volname: "vm-100-disk-0", size: "8388608", running: 0 }],
+      ["volume_snapshot", { volname: "vm-100-disk-0", snap: "s1" }],
+    ] as const) {
+      const { result, ms } = await timed(ask(n, method, args));
+      t.is(result, "unreachable", method);
+      t.true(ms < 3_000, `${method}: ${ms} ms`);
     }
     t.is(n.lines.filter((line) => line.includes("can be used")).length, 1, "said once");
     await n.sim.failover(active);
@@ -83,11 +95,11 @@ test("PVE may use the storage although calls that wait for the controllers are i
   const n = await Nodes.start(t, { options: patient });
   await n.sim.setController("127.0.0.1", "mute");
   const held = Promise.all(
-    Array.from({ length: 40 }, () => timed(ask(n, "list_images", {}, { deadlineMs: 2_000 }))),
+    Array.from({ length: 40 }, () => timed(ask(n, "list_images", {}, { deadlineMs: 8_000 }))),
   );
   const { result, ms } = await timed(ask(n, "check_connection", {}, { deadlineMs: 1_000 }));
   t.true(result);
-  t.true(ms < 1_500, `${ms} ms`);
+  t.true(ms < 6_000, `${ms} ms`);
   await held;
 });
 
