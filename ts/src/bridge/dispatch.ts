@@ -87,6 +87,7 @@ async function run(storages: Storages, request: Request, caller: Caller, log: Lo
     signal,
     log,
     onRequest: (outcome, ms) => caller.metrics?.request(request.storeid, outcome, ms),
+    unlessSilent: () => storage.silence.throwIfKnown(),
     request: new RequestRecord(storages.journal, request.request),
   };
   const work = (async () => {

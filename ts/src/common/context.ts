@@ -8,6 +8,11 @@ export interface Context {
   readonly log: Logger;
   /** Is told of each attempt of a request to an array: its outcome in a word, and the milliseconds it took. */
   readonly onRequest?: (outcome: string, ms: number) => void;
+  /**
+   * Throws the error of an array that was silent a moment ago: for whoever can go on without its answer, and need not wait
+   * for the same silence once more.
+   */
+  readonly unlessSilent?: () => void;
   /** What this request was about to make when the service died under an earlier attempt of it. */
   readonly request?: RequestMemory;
 }

@@ -54,6 +54,7 @@ export async function getVolume(
 export async function sizeInfo(session: Session, ctx: Context, ref: VolumeRef): Promise<Volume> {
   const local = await localDevice(session, ref);
   try {
+    if (local) ctx.unlessSilent?.();
     return await getVolume(session, ctx, ref, local ? { probe: true } : {});
   } catch (error) {
     if (!local || !isSilence(error) || ctx.signal.aborted) throw error;

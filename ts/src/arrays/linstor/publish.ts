@@ -19,6 +19,7 @@ import type { Definition, Resource } from "./shapes.js";
 export async function publishVolume(session: Session, ctx: Context, ref: VolumeRef): Promise<Connection> {
   const local = await localDevice(session, ref);
   try {
+    if (local) ctx.unlessSilent?.();
     const { definition } = await lookUp(session, ctx, ref, local ? { probe: true } : {});
     return await publish(session, ctx, ref, definition, local !== undefined);
   } catch (error) {
@@ -95,6 +96,7 @@ export async function locateVolume(session: Session, ctx: Context, ref: VolumeRe
   const local = await localDevice(session, ref);
   const how = local ? { probe: true } : {};
   try {
+    if (local) ctx.unlessSilent?.();
     const { definition } = await lookUp(session, ctx, ref, how);
     return connectionOf(
       session,
@@ -116,6 +118,7 @@ export async function unpublishVolume(session: Session, ctx: Context, ref: Volum
   const local = await localDevice(session, ref);
   const how = local ? { probe: true } : {};
   try {
+    if (local) ctx.unlessSilent?.();
     const found = await find(session, ctx, ref, how);
     if (!found) return true;
     const { definition } = found;

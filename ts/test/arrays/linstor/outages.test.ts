@@ -202,11 +202,16 @@ withDevices(`PVE starts a guest whose disk is on the node without any controller
   await n.sim.failover(null);
   for (const method of ["check_connection", "activate_storage"])
     await t.notThrowsAsync(ask(n, method), method);
+  const asked = () => n.lines.filter((line) => line.includes('"message":"request"')).length;
+  const before = asked();
+  t.true(before > 0);
   await ask(n, "activate_volume", { volname });
   const { path } = (await ask(n, "map_volume", { volname })) as { path: string };
+  await ask(n, "volume_size_info", { volname });
   const guest = await open(path, "r+");
   await guest.close();
   await ask(n, "deactivate_volume", { volname });
+  t.is(asked(), before, "nobody waits for the same silence again");
 });
 
 withDevices(`the size of a disk that is on the node is told without any controller${why}`, async (t) => {
