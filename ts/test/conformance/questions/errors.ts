@@ -166,6 +166,8 @@ export const errors: Topic = {
             await outage.end();
           }
           t.deepEqual(answers, expected);
+          // As PVE does first of all: a silence of a moment ago is known until then.
+          t.true(await s.call("check_connection", {}));
           t.deepEqual(await s.place.inventory(), before);
           t.deepEqual(await s.names(), [volname]);
           await s.shows(t, volname, "data");
