@@ -124,7 +124,7 @@ test("a target with sessions is deleted all the same, after as many requests as 
 });
 
 test("two edits of targets at once: the later one clashes, with or without effect", async (t) => {
-  const s = await session(t, { behaviour: { targetEditMs: 200 } });
+  const s = await session(t, { behaviour: { targetEditMs: 1_500 } });
   await s.target();
   await s.volume("v_a");
   await s.volume("v_b");
