@@ -128,7 +128,11 @@ export class Patient {
     const type = {
       ...joviandssType,
       createDriver: (...[scfg, environment]: Parameters<typeof joviandssType.createDriver>) =>
-        openDriver(scfg, environment, { initiator: async () => initiator }),
+        openDriver(scfg, environment, {
+          initiator: async () => initiator,
+          // A loaded machine is no silent array.
+          pace: { limits: { probeMs: 20_000 } },
+        }),
     };
     const storages = new Storages({ name: "node-a", looksOnly: true }, undefined, (name) =>
       name === "joviandss" ? type : storageType(name),
