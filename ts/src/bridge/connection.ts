@@ -94,10 +94,6 @@ export class Connection {
   async #handle(line: string): Promise<void> {
     let id = 0;
     let working: NodeJS.Timeout | undefined;
-    const work = () => {
-      this.#working.add(id);
-      working = setInterval(() => this.#send({ id, working: true }), workingIntervalMs);
-    };
     try {
       const request = parseRequest(line);
       id = request.id;
@@ -108,7 +104,8 @@ export class Connection {
         this.#send({ id, result: about(this.service, request) });
         return;
       }
-      work();
+      this.#working.add(id);
+      working = setInterval(() => this.#send({ id, working: true }), workingIntervalMs);
       if (this.#stopping && !isBrief(request.method)) {
         await once(this.socket, "close");
         return;

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { blockDeviceSize } from "../../common/block-device.js";
 import type { Context } from "../../common/context.js";
+import { isSilence } from "../../common/errors.js";
 import type { Bytes } from "../../common/size.js";
 import type { Volume, VolumeRef } from "../contract.js";
 import { localDevice } from "./device.js";
 import { isDiskful, lookUp, refOf } from "./lookup.js";
 import { keys, ownWords, sameName } from "./names.js";
-import { isSilence, type Session } from "./session.js";
+import type { Session } from "./session.js";
 import type { Definition, Resource } from "./shapes.js";
 
 /** The volumes of this storage; temporary copies and what others keep on the server are none. */

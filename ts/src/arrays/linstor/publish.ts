@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import type { Context } from "../../common/context.js";
-import { fail } from "../../common/errors.js";
+import { fail, isSilence } from "../../common/errors.js";
 import { waitUntil } from "../../common/wait.js";
 import type { Connection, VolumeRef } from "../contract.js";
 import { means } from "./answer.js";
@@ -9,7 +9,7 @@ import { find, isDiskful, isTieBreaker, lookUp, ownRow } from "./lookup.js";
 import { accessOf, forbid, permit } from "./migration.js";
 import { isOn, keys } from "./names.js";
 import { settleName } from "./records.js";
-import { isSilence, type Session } from "./session.js";
+import type { Session } from "./session.js";
 import type { Definition, Resource } from "./shapes.js";
 
 /**

@@ -117,5 +117,3 @@ export class Sessions {
     void closing.finally(() => this.#closing.delete(closing));
   }
 }
-
-export { isSilence } from "../../common/errors.js";
