@@ -20,6 +20,12 @@ map_complete() { # VOLUME: with both paths
     [ -b "$(map_of "$1")" ] && paths "$1" active 2
 }
 
-flush() { until_true 10 multipath -f "$(lab-san wwid "$1")"; } # VOLUME: removes the map
+# A map whose paths are dead goes on queueing for a while: whoever reads it, udev above all, holds it open until then.
+flush() { # VOLUME: removes the map
+    local wwid
+    wwid=$(lab-san wwid "$1")
+    multipathd disablequeueing map "$wwid" >/dev/null
+    until_true 10 multipath -f "$wwid"
+}
 
 resize_map() { [ "$(multipathd resize map "$(lab-san wwid "$1")")" = ok ]; } # VOLUME

@@ -38,6 +38,9 @@ is 'and not as the former' "$(disks more)" ''
 ok 'taken away by the array alone' remove_lun t other
 ok 'the node goes on having its disks' disks other 2
 fails 'which cannot be read' 'error' dd if="/dev/$(disks other | sed -n 1p)" of=/dev/null bs=4K count=1 iflag=direct
+dd if="$(map_of other)" of=/dev/null bs=4K count=1 iflag=direct 2>/dev/null &
+reader=$!
+ok 'somebody waits for the map' until_true 10 grep -qx "State:[[:space:]]D.*" "/proc/$reader/status"
 ok 'the map can be removed' flush other
 for disk in $(disks other); do echo 1 >"/sys/block/$disk/device/delete"; done
 
