@@ -3,11 +3,12 @@ import { createServer as createHttpServer, type RequestListener } from "node:htt
 import { createServer as createHttpsServer } from "node:https";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import type { Identity } from "./certificate.js";
+import { keepPort } from "./port.js";
 
 /** `open`: answers. `refusing`: nobody listens. `mute`: accepts connections and never says a word. */
 export type ListenerState = "open" | "refusing" | "mute";
 
-/** One address and port, which can be taken away and come back. */
+/** One address and port, which can be taken away and come back; nobody else gets the port meanwhile. */
 export class Listener {
   readonly address: string;
   readonly #identity: Identity | undefined;
@@ -16,6 +17,7 @@ export class Listener {
   #server: Server | undefined;
   #state: ListenerState = "refusing";
   #port: number;
+  #release: (() => void) | undefined;
 
   /** `port` 0: any free one, which it keeps. With an identity it speaks TLS. */
   constructor(address: string, port: number, identity: Identity | undefined, serve: RequestListener) {
@@ -44,7 +46,13 @@ export class Listener {
     if (state === this.#state) return;
     this.#state = state;
     await this.#shut();
-    if (state === "refusing") return;
+    if (state === "refusing") {
+      const release = await keepPort(this.address, this.#port);
+      // It can have changed while this waited.
+      if (this.state === "refusing") this.#release = release;
+      else release();
+      return;
+    }
     const server = state === "mute" ? createServer() : this.#answering();
     // A client that does not trust the certificate is no reason to end.
     server.on("tlsClientError", () => {});
@@ -63,6 +71,19 @@ export class Listener {
       throw error;
     });
     this.#port = (server.address() as AddressInfo).port;
+    this.#letGo();
+  }
+
+  /** Ends it: the port is anybody's. */
+  async close(): Promise<void> {
+    this.#state = "refusing";
+    await this.#shut();
+    this.#letGo();
+  }
+
+  #letGo(): void {
+    this.#release?.();
+    this.#release = undefined;
   }
 
   #answering(): Server {

@@ -70,7 +70,10 @@ export class Doors {
   }
 
   async close(): Promise<void> {
-    for (const address of this.addresses) await this.set(address, "refusing");
+    for (const door of this.#doors.values()) {
+      door.state = "refusing";
+      await door.listener.close();
+    }
   }
 
   #listener(address: string): Listener {

@@ -187,7 +187,11 @@ export class LinstorSimulator {
     this.#closing ??= (async () => {
       this.#timers.clear();
       try {
-        await this.#activate(undefined);
+        this.#active = undefined;
+        for (const { plain, tls } of this.#controllers) {
+          await plain?.close();
+          await tls?.close();
+        }
       } finally {
         await this.#cluster.close();
       }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 import { reset, send, sendHalf, text } from "../common/exchange.js";
 import { Journal, type JournalEntry } from "../common/journal.js";
+import { Listener } from "../common/listener.js";
 import { type Behaviour, type BehaviourChange, behaviourSchema } from "./behaviour.js";
 import { Cluster } from "./cluster.js";
 import { control } from "./control.js";
@@ -23,10 +23,8 @@ export class StorPoolSimulator {
   readonly journal: Journal;
   readonly faults: Faults;
   readonly #cluster: Cluster;
-  readonly #host: string;
+  readonly #listener: Listener;
   readonly #control: boolean;
-  #server: Server | undefined;
-  #port: number;
   #resume: NodeJS.Timeout | undefined;
   #closing: Promise<void> | undefined;
 
@@ -35,8 +33,13 @@ export class StorPoolSimulator {
     this.journal = new Journal([this.token]);
     this.faults = new Faults(options.faults ?? {}, options.seed ?? 1);
     this.#cluster = cluster;
-    this.#host = options.host ?? "127.0.0.1";
-    this.#port = options.port ?? 0;
+    const { host = "127.0.0.1", port = 0 } = options;
+    this.#listener = new Listener(
+      host,
+      port,
+      undefined,
+      (request, response) => void this.#serve(request, response),
+    );
     this.#control = options.control ?? false;
   }
 
@@ -54,16 +57,16 @@ export class StorPoolSimulator {
   }
 
   get host(): string {
-    return this.#host;
+    return this.#listener.address;
   }
 
   get port(): number {
-    return this.#port;
+    return this.#listener.port;
   }
 
   /** Such as `http://127.0.0.1:8081`, without `/ctrl/1.0/`. */
   get url(): string {
-    return `http://${this.#host}:${this.#port}`;
+    return this.#listener.url;
   }
 
   /** What the service remembers, to look at and to arrange; see `check` afterwards. */
@@ -111,14 +114,8 @@ export class StorPoolSimulator {
 
   /** Refuses connections, for so many milliseconds or until `listen`; those that are there are reset. */
   async refuseConnections(forMs?: number): Promise<void> {
-    const server = this.#server;
-    this.#server = undefined;
     clearTimeout(this.#resume);
-    if (server) {
-      const closed = new Promise((resolve) => server.close(resolve));
-      server.closeAllConnections();
-      await closed;
-    }
+    await this.#listener.set("refusing");
     if (forMs !== undefined)
       this.#resume = setTimeout(() => void this.listen().catch(() => undefined), forMs);
   }
@@ -126,21 +123,15 @@ export class StorPoolSimulator {
   /** Accepts connections again, at the same port. */
   async listen(): Promise<void> {
     clearTimeout(this.#resume);
-    if (this.#server || this.#closing) return;
-    const server = createServer((request, response) => void this.#serve(request, response));
-    this.#server = server;
-    await new Promise<void>((resolve, reject) => {
-      server.once("error", reject);
-      server.listen(this.#port, this.#host, resolve);
-    });
-    this.#port = (server.address() as AddressInfo).port;
+    if (!this.#closing) await this.#listener.set("open");
   }
 
   /** Ends everything: connections, waits, links, loop devices, files. */
   close(): Promise<void> {
     this.#closing ??= (async () => {
       try {
-        await this.refuseConnections();
+        clearTimeout(this.#resume);
+        await this.#listener.close();
       } finally {
         await this.#cluster.close();
       }

@@ -9,6 +9,7 @@ import { BridgeClient } from "../../src/cli/client.js";
 import { silentLogger } from "../../src/common/log.js";
 import { Meter } from "../../src/common/meter.js";
 import { Storages } from "../../src/plugin/storage.js";
+import { eventually } from "../eventually.js";
 
 async function start(t: ExecutionContext) {
   const dir = mkdtempSync(join(tmpdir(), "blockio-metrics-"));
@@ -101,8 +102,7 @@ test("streams are counted with their bytes, and as under way while their connect
     message: /malformed/,
   });
   stream.close();
-  for (let n = 0; n < 100 && (await running()) !== 0; n++) await new Promise((wake) => setTimeout(wake, 10));
-  t.is(await running(), 0);
+  t.true(await eventually(async () => (await running()) === 0));
   const text = await read();
   t.deepEqual(values(text, "pve_blockio_stream_bytes_total"), {
     '{storage="dir",direction="export"}': 1048576,

@@ -5,6 +5,7 @@ import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import test, { type ExecutionContext } from "ava";
+import { eventually } from "../eventually.js";
 
 const program = "build/src/cli/main.js";
 const node = hostname().split(".")[0] ?? "localhost";
@@ -112,7 +113,7 @@ test("metrics and the record for other nodes come from the service", async (t) =
   t.is(status, 0);
   t.regex(stdout, /^pve_blockio_calls_total\{storage="fast",method="list_images",result="ok"\} 1$/m);
   const record = join(dir, "pve/nodes", node, "pve-blockio.json");
-  for (let n = 0; n < 100 && !existsSync(record); n++) await sleep(20);
+  t.true(await eventually(() => existsSync(record)));
   const said = JSON.parse(readFileSync(record, "utf8")) as { version: string; protocol: number };
   t.is(said.protocol, 1);
   t.regex(stdout, new RegExp(`pve_blockio_info\\{version="${said.version}"`));

@@ -358,7 +358,7 @@ export const faults: readonly Fault[] = [
     question: "a call that waits for another one",
     ask: async (storages, request, caller) => {
       // Nobody should wait for ever, not even here.
-      const late = request.deadlineMs === undefined ? {} : { deadlineMs: request.deadlineMs + 2000 };
+      const late = request.deadlineMs === undefined ? {} : { deadlineMs: request.deadlineMs + 6000 };
       return dispatch(storages, { ...request, ...late }, caller);
     },
   },

@@ -89,7 +89,7 @@ test("a namespace that the array took away leaves no link to the disk that has i
   const { node, link, connector } = setUp(t);
   await connector.connect(node.context(), connection(), link("a"));
   node.namespaces.set(nqn, [{ name: "nvme0n1", nguid: second, size: 1n << 30n }]);
-  const soon = { ...node.context(), signal: AbortSignal.timeout(300) };
+  const soon = { ...node.context(), signal: AbortSignal.timeout(2_000) };
   await t.throwsAsync(connector.connect(soon, connection(), link("a")));
   t.false(existsSync(link("a")));
 });

@@ -470,10 +470,10 @@ test.serial("what hangs is a finding, and the rest is told in time", async (t) =
   for (const address of sim.addresses) await sim.setAddress(address, "mute");
   patient.answers = () => new Promise(() => undefined);
   const started = performance.now();
-  const found = await patient.examine(1_500);
-  t.true(performance.now() - started < 6_000);
+  const found = await patient.examine(5_000);
+  t.true(performance.now() - started < 20_000);
   const service = found.find(({ check }) => check === "service");
-  t.regex(service?.text ?? "", /not done within 1\.5 s/);
+  t.regex(service?.text ?? "", /not done within 5 s/);
   t.true(
     found.some(({ check, level, storage }) => storage === "jdss" && level === "error" && check === "array"),
   );

@@ -146,15 +146,21 @@ export async function nobody(): Promise<never> {
   throw fail("unreachable", "bridge '/run/x': nothing listens; see systemctl status pve-blockio.service");
 }
 
-/** Servers that accept connections, all at one port. */
-async function listening(addresses: readonly string[]): Promise<Server[]> {
+/** Servers that accept connections, all at one port. One that is free at one address can be taken at another. */
+async function listening(addresses: readonly string[], tries = 5): Promise<Server[]> {
   const servers: Server[] = [];
   let port = 0;
-  for (const host of addresses) {
-    const server = createServer((socket) => socket.destroy());
-    await new Promise<void>((resolve, reject) => server.once("error", reject).listen(port, host, resolve));
-    port = (server.address() as AddressInfo).port;
-    servers.push(server);
+  try {
+    for (const host of addresses) {
+      const server = createServer((socket) => socket.destroy());
+      await new Promise<void>((resolve, reject) => server.once("error", reject).listen(port, host, resolve));
+      port = (server.address() as AddressInfo).port;
+      servers.push(server);
+    }
+  } catch (error) {
+    for (const server of servers) server.close();
+    if (tries === 0 || (error as { code?: string }).code !== "EADDRINUSE") throw error;
+    return listening(addresses, tries - 1);
   }
   return servers;
 }

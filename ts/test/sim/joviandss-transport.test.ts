@@ -131,7 +131,7 @@ test("an address refuses, or accepts and says nothing, until it is opened again"
 test("a failover: nobody answers, then the other node does", async (t) => {
   const s = await session(t);
   await s.volume("v_a");
-  await s.sim.failover({ afterMs: 100 });
+  await s.sim.failover({ afterMs: 1_000 });
   for (const address of s.sim.addresses) await t.throwsAsync(s.ask("GET", "", undefined, { address }));
   const back = () =>
     s.ask("GET", "volumes/v_a", undefined, { address: "127.0.0.2" }).then(

@@ -187,7 +187,7 @@ test("a grown device has its new size only when the client has the configuration
 });
 
 test("a client takes the configuration by itself after a while; VolumesReassign does not wait", async (t) => {
-  const s = await session(t, { behaviour: { syncDelayMs: 300 } });
+  const s = await session(t, { behaviour: { syncDelayMs: 1_000 } });
   const volume = await s.volume();
   await s.post("VolumesReassign", [{ volume: `~${volume}`, rw: [11] }]);
   t.is(s.sim.device(11, volume), undefined);
@@ -195,7 +195,7 @@ test("a client takes the configuration by itself after a while; VolumesReassign 
 });
 
 test("links come and go late when told so, and a second attach meets the old link", async (t) => {
-  const s = await session(t, { behaviour: { linkDelayMs: 300, unlinkDelayMs: 300 } });
+  const s = await session(t, { behaviour: { linkDelayMs: 1_000, unlinkDelayMs: 1_000 } });
   const volume = await s.volume();
   await s.reassign({ volume: `~${volume}`, rw: [11] });
   t.is(s.sim.device(11, volume), undefined);
@@ -204,6 +204,6 @@ test("links come and go late when told so, and a second attach meets the old lin
   t.truthy(s.sim.device(11, volume));
   await s.reassign({ volume: `~${volume}`, ro: [11] });
   t.true(await eventually(() => s.sim.device(11, volume)?.rights === "ro"));
-  await new Promise((resolve) => setTimeout(resolve, 500));
+  await new Promise((resolve) => setTimeout(resolve, 1_500));
   t.is(s.sim.device(11, volume)?.rights, "ro", "the late removal hit the old device only");
 });

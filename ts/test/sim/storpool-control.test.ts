@@ -31,7 +31,7 @@ test("state, check, journal, faults, clients and switches are controlled from ou
   t.is((await s.get("VolumesList")).length, 2);
   await ask("POST", "/sim/faults", { plan: { transient: 1 } });
   t.true((await s.envelope("GET", "VolumesList")).error?.transient);
-  await ask("POST", "/sim/faults", { plan: {}, refuseMs: 100 });
+  await ask("POST", "/sim/faults", { plan: {}, refuseMs: 2_000 });
   t.true(
     await eventually(() =>
       s.get("VolumesList").then(

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import test from "ava";
+import { eventually } from "../eventually.js";
 import { mib, type Row, session } from "./storpool.js";
 
 test("VolumeCreate refuses what is wrong and leaves nothing behind", async (t) => {
@@ -121,7 +122,7 @@ test("with folding, a deleted snapshot goes by itself and its children stay", as
   const volume = await s.volume();
   const [old, recent] = [await s.snapshot(volume), await s.snapshot(volume)];
   await s.post(`SnapshotDelete/~${recent}`);
-  await new Promise((resolve) => setTimeout(resolve, 20));
+  t.true(await eventually(async () => (await s.get("SnapshotsList")).length === 1));
   t.deepEqual(
     (await s.get("SnapshotsList")).map((row) => row["globalId"]),
     [old],

@@ -2,6 +2,7 @@
 import { createServer, type ServerResponse } from "node:http";
 import { type AddressInfo, createServer as createTcpServer } from "node:net";
 import type { ExecutionContext } from "ava";
+import { keepPort } from "../../../sim/common/port.js";
 import { StorpoolClient } from "../../../src/arrays/storpool/client.js";
 import { Transport } from "../../../src/arrays/storpool/transport.js";
 import type { Context } from "../../../src/common/context.js";
@@ -111,12 +112,13 @@ export function connect(t: ExecutionContext, port: number, limits: Partial<Trans
   return { client, ctx, lines };
 }
 
-/** A port of this machine on which nobody listens. */
-export async function freePort(): Promise<number> {
+/** A port of this machine on which nobody listens, and nobody else will until the test ends. */
+export async function freePort(t: ExecutionContext): Promise<number> {
   const server = createTcpServer();
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const { port } = server.address() as AddressInfo;
   await new Promise((resolve) => server.close(resolve));
+  t.teardown(await keepPort("127.0.0.1", port));
   return port;
 }
 

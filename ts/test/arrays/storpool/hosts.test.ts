@@ -60,15 +60,15 @@ async function works(t: ExecutionContext, client: StorpoolClient): Promise<void>
 }
 
 test("an address that refuses is passed over", async (t) => {
-  const alive = await host(t, "127.0.0.3");
-  await works(t, clientOf(t, ["127.0.0.2", "127.0.0.3"], alive.port));
+  const alive = await host(t, "127.0.0.13");
+  await works(t, clientOf(t, ["127.0.0.12", "127.0.0.13"], alive.port));
   t.is(alive.seen.length, 4);
 });
 
 test("an address that swallows packets is passed over, and not tried first again", async (t) => {
-  const port = await blackHole(t, "127.0.0.2");
-  const alive = await host(t, "127.0.0.3", port);
-  const client = clientOf(t, ["127.0.0.2", "127.0.0.3"], port);
+  const port = await blackHole(t, "127.0.0.12");
+  const alive = await host(t, "127.0.0.13", port);
+  const client = clientOf(t, ["127.0.0.12", "127.0.0.13"], port);
   await works(t, client);
   const started = performance.now();
   for (let i = 0; i < 20; i++) await client.volumes(ctx);
@@ -77,17 +77,17 @@ test("an address that swallows packets is passed over, and not tried first again
 });
 
 test("an address that accepts and never answers is left for the other one, also by commands", async (t) => {
-  const port = await mute(t, "127.0.0.2");
-  const alive = await host(t, "127.0.0.3", port);
-  await works(t, clientOf(t, ["127.0.0.2", "127.0.0.3"], port));
+  const port = await mute(t, "127.0.0.12");
+  const alive = await host(t, "127.0.0.13", port);
+  await works(t, clientOf(t, ["127.0.0.12", "127.0.0.13"], port));
   t.is(alive.seen.length, 4);
 });
 
 test("a host that comes back is used when the other one goes", async (t) => {
-  const second = await host(t, "127.0.0.3");
-  const client = clientOf(t, ["127.0.0.2", "127.0.0.3"], second.port);
+  const second = await host(t, "127.0.0.13");
+  const client = clientOf(t, ["127.0.0.12", "127.0.0.13"], second.port);
   t.is((await client.volumes(ctx)).length, 1);
-  const first = await host(t, "127.0.0.2", second.port);
+  const first = await host(t, "127.0.0.12", second.port);
   second.server.closeAllConnections();
   await new Promise((resolve) => second.server.close(resolve));
   await works(t, client);
@@ -95,9 +95,9 @@ test("a host that comes back is used when the other one goes", async (t) => {
 });
 
 test("no address that answers is unreachable, for a state before PVE's patience ends", async (t) => {
-  const port = await blackHole(t, "127.0.0.2");
-  await mute(t, "127.0.0.3", port);
-  for (const addresses of [["127.0.0.2"], ["127.0.0.3"], ["127.0.0.2", "127.0.0.3"], ["127.0.0.4"]]) {
+  const port = await blackHole(t, "127.0.0.12");
+  await mute(t, "127.0.0.13", port);
+  for (const addresses of [["127.0.0.12"], ["127.0.0.13"], ["127.0.0.12", "127.0.0.13"], ["127.0.0.14"]]) {
     const client = clientOf(t, addresses, port);
     const started = performance.now();
     await t.throwsAsync(client.templatesStatus(ctx), {

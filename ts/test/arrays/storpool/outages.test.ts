@@ -30,7 +30,7 @@ dns.lookup = ((name: string, options: dns.LookupAllOptions, done: Done) => {
   if (name !== twoAddresses) return lookup(name, options, done);
   done(
     null,
-    ["127.0.0.2", "127.0.0.3"].map((address) => ({ address, family: 4 })),
+    ["127.0.0.12", "127.0.0.13"].map((address) => ({ address, family: 4 })),
   );
 }) as unknown as typeof lookup;
 
@@ -92,8 +92,8 @@ const troubles: Record<string, Trouble> = {
   "its cluster refuses connections": {
     code: "unreachable",
     says: unreachable,
-    prepare: async (_t, service, template) => {
-      const port = await freePort();
+    prepare: async (t, service, template) => {
+      const port = await freePort(t);
       return service.add(template, () => ({ port }));
     },
   },
@@ -195,13 +195,13 @@ async function goesOn(t: ExecutionContext, { ask, sim }: Storage): Promise<void>
 type Die = (t: ExecutionContext, port: number) => Promise<unknown>;
 const deaths: Record<string, Die> = {
   refuses: async () => {},
-  "swallows packets": (t, port) => blackHole(t, "127.0.0.2", port),
-  "never answers": (t, port) => mute(t, "127.0.0.2", port),
+  "swallows packets": (t, port) => blackHole(t, "127.0.0.12", port),
+  "never answers": (t, port) => mute(t, "127.0.0.12", port),
 };
 for (const [what, die] of Object.entries(deaths)) {
   test.serial(`one of two API hosts ${what}: state in time, operations go on`, async (t) => {
     const storage = await new Service(t).add(`two-${++number}`, async (sim) => {
-      const { port } = await Way.open(t, sim.port, "127.0.0.3");
+      const { port } = await Way.open(t, sim.port, "127.0.0.13");
       await die(t, port);
       return { host: twoAddresses, port };
     });

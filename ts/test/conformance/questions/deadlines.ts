@@ -9,7 +9,7 @@ import { failure, type Session, storeid } from "../session.js";
 import { slowQuestions } from "./slow.js";
 
 /** What "promptly" may take on a loaded machine, in milliseconds. */
-const promptMs = 1500;
+const promptMs = 4_000;
 
 /** Takes a guest's lock, as a call that is at work does. */
 async function occupyGuest(s: Session, vmid: number): Promise<() => void> {

@@ -30,11 +30,11 @@ done
 i=0
 until umount "$1/mnt" 2>/dev/null || ! mountpoint -q "$1/mnt"; do
   i=$((i + 1))
-  [ $i -lt 50 ] || { umount -l "$1/mnt"; break; }
+  [ $i -lt 300 ] || { umount -l "$1/mnt"; break; }
   sleep 0.1
 done
 rm -rf --one-file-system "$1"
-[ $i -lt 50 ]
+[ $i -lt 300 ]
 `;
 
 /** Why this machine cannot mount such a file system; undefined when it can. Found out by doing it. */
