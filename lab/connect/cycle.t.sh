@@ -10,11 +10,11 @@ must 'the connectors' connectors_start
 round() { # NUMBER
     local path
     path=$(attach t-0) || return
-    paths t-0 active 2 || return
+    until_true 20 paths t-0 active 2 || return
     echo "round $1" | dd of="$path" bs=512 conv=sync,fsync,nocreat status=none || return
     dd if="$path" bs=512 count=1 iflag=direct status=none | grep -q "^round $1\$" || return
     detach t-0 || return
-    sessions t 0 && disks t-0 0 && [ ! -e "$path" ] && [ ! -e "$(map_of t-0)" ]
+    sessions t 0 && disks t-0 0 && [ ! -e "$path" ] && until_true 10 test ! -e "$(map_of t-0)"
 }
 rounds() { # COUNT
     local number

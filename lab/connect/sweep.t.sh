@@ -46,9 +46,13 @@ is 'doctor finds nothing wrong but what this lab has so on purpose' "$(unwell)" 
 fabric_cut b
 like 'and sees a portal that is down' "$(unwell)" '(^|\n)portals: no connection to portal'
 fabric_heal b
-ok 'both paths are back' until_true 60 has_paths vm-102-disk-0 2
+logged_in() { ! grep -vx LOGGED_IN /sys/class/iscsi_session/*/state; }
+ok 'all sessions are back' until_true 60 logged_in
+for guest in 100 101 102; do ok "both paths of guest $guest are back" until_true 60 has_paths "vm-$guest-disk-0" 2; done
+ok 'and those of somebody else' until_true 60 map_complete t-0
 fails 'a call that fails' 'absent|does not exist' plugin '$class->volume_size_info($scfg, $storeid, $ARGV[0], 5)' vm-100-disk-7
-like 'is in the log' "$(cli log "$STOREID")" 'INFO +volume_size_info failed .*vm-100-disk-7.*\(absent\)'
+logged() { cli log "$STOREID" | grep -E 'INFO +volume_size_info failed .*vm-100-disk-7.*\(absent\)'; }
+ok 'is in the log' until_true 20 logged
 is 'with its priority in the journal' "$(journalctl --unit=pve-blockio --output=json | jq -r 'select(.MESSAGE | test("\"failed\"")) | .PRIORITY' | sort -u)" 6
 
 # As a crash before the link was set leaves it. Guest 101's disk is open, guest 102's is active.
@@ -56,16 +60,17 @@ is 'with its priority in the journal' "$(journalctl --unit=pve-blockio --output=
 sleep 600 <"/dev/mapper/$map101" &
 holder=$!
 rm "$(path_of vm-100-disk-0)" "$(path_of vm-101-disk-0)"
-like 'both are listed, one as in use' "$(left)" '^disk -,disk it is in use \(.*sleep.*\)$'
+lists() { left | grep -E "$1"; } # udev can have a look at a disk, too
+ok 'both are listed, one as in use' until_true 20 lists '^disk -,disk it is in use \(.*sleep.*\)$'
 ok 'the list changes nothing' has_map "$map100"
 like 'one is removed' "$(sweep --yes)" ' removed'
 ok 'its map is gone' no_map "$map100"
 is 'and its sessions' "$(own_sessions)" 4
 ok 'what is in use stays' has_map "$map101"
-ok 'what is active stays' has_paths vm-102-disk-0 2
-ok 'and what is of somebody else' map_complete t-0
+ok 'what is active stays' until_true 20 has_paths vm-102-disk-0 2
+ok 'and what is of somebody else' until_true 20 map_complete t-0
 is 'with its sessions' "$(sessions t)" 2
-is 'the rest is in use' "$(left | cut -c1-19)" 'disk it is in use ('
+ok 'the rest is in use' until_true 20 lists '^disk it is in use \('
 kill "$holder"
 wait "$holder" 2>/dev/null
 ok 'it is unused now' until_true 10 eval '[ "$(left)" = "disk -" ]'

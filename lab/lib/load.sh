@@ -8,7 +8,7 @@ load_start() { # DEVICE: uses its first 4 MiB
     rm -rf "$LOAD"
     mkdir "$LOAD"
     load_loop "$1" </dev/null >/dev/null 2>&1 &
-    until_true 10 load_rounds 1
+    until_true 30 load_rounds 1
 }
 
 load_loop() { # DEVICE

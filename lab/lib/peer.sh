@@ -5,7 +5,7 @@
 PEER=/out/peer
 
 peer_start() { # once the array has its network
-    lab-san cable array && until_true 60 test -e "$PEER/ready"
+    lab-san cable array && until_true 180 test -e "$PEER/ready"
 }
 
 on_peer() { # COMMAND...: with the functions of these files and the storage's environment; prints what it prints

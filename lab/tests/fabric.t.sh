@@ -13,7 +13,7 @@ must 'I/O on it' load_start "$(map_of t-0)"
 
 for how in cut mute; do
     ok "fabric a $how" "fabric_$how" a
-    ok 'its path fails' until_true 30 paths t-0 failed 1
+    ok 'its path fails' until_true 60 paths t-0 failed 1
     ok 'I/O goes on over the other' load_goes_on
     ok 'fabric a healed' fabric_heal a
     ok 'its path returns' until_true 30 map_complete t-0
@@ -29,7 +29,7 @@ ok 'no I/O failed, all data is right' load_stop
 silent=$(silent_portal b)
 ok 'the silent portal accepts a connection' bash -c "exec 3<>/dev/tcp/${silent/://}"
 fails 'and sends nothing' '^$' bash -c "exec 3<>/dev/tcp/${silent/://}; read -r -t 2 <&3"
-within $(($(scaled 1) + 9)) 'discovery on it gives up' timeout 8 \
+within $(($(scaled 1) + 29)) 'discovery on it gives up' timeout 8 \
     iscsiadm -m discovery -t sendtargets -p "$silent"
 
 ok 'the map can be removed' flush t-0

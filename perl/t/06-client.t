@@ -36,6 +36,13 @@ my sub calls($service) {
     return map { $_->{method} } grep { $_->{method} } requests($service);
 }
 
+# Waits until that many calls have come, and a little longer for the answer to go.
+my sub await_calls($service, $count) {
+    for (1 .. 400) { last if calls($service) >= $count }
+    sleep(0.5);
+    return;
+}
+
 my sub fresh($handlers, %options) {
     PVE::Storage::Custom::Blockio::Client::disconnect();
     return start_service($handlers, %options);
@@ -214,7 +221,7 @@ subtest 'a service that comes back after a moment' => sub {
         }
         sleep(0.3);
         my $next = start_service($handlers, base => $service->{base});
-        sleep(2);
+        await_calls($next, 2);
         stop_service($next);
         POSIX::_exit(0);
     }
@@ -236,7 +243,7 @@ subtest 'services that end with the request still in their queue' => sub {
         sleep(0.5);
         close($listener);
         my $last = start_service({ ping => $echo }, base => $base);
-        sleep(2);
+        await_calls($last, 1);
         stop_service($last);
         POSIX::_exit(0);
     }

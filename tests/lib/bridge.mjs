@@ -14,7 +14,7 @@ export async function startService(socket, program = "dist/pve-blockio.cjs") {
   const orphan = () => child.kill("SIGKILL");
   process.on("exit", orphan);
   child.once("exit", () => process.off("exit", orphan));
-  for (let attempt = 0; attempt < 200; attempt++) {
+  for (const end = performance.now() + 60_000; performance.now() < end; ) {
     if (child.exitCode !== null) throw new Error(`the service ended with status ${child.exitCode}`);
     const answer = await send(socket, { method: "ping" }).catch(() => undefined);
     if (answer?.result) return child;

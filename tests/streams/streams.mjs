@@ -228,7 +228,7 @@ for (const signal of ["SIGTERM", "SIGKILL"]) {
         if (victim === "receiver") check(sender.status !== 0, `round ${round}: the sender says success`);
         nothingLeft(check, `round ${round}`);
         // The service takes the import back when the connection ends; that is after the process is gone.
-        for (let wait = 0; wait < 100 && filesOf(302).length > 0; wait++) await sleep(20);
+        for (let wait = 0; wait < 1500 && filesOf(302).length > 0; wait++) await sleep(20);
         check(filesOf(302).length === 0, `round ${round}: volume left: ${filesOf(302)}`);
       }
       check(cut >= 6, `only ${cut} of 12 were cut off`);
@@ -343,7 +343,7 @@ for (const signal of ["SIGTERM", "SIGKILL"]) {
         cut++;
         check(receiver.status !== 0, `round ${round}: the receiver says success (${receiver.stderr})`);
         check(receiver.stdout === "", `round ${round}: the receiver names a volume`);
-        for (let wait = 0; wait < 250 && filesOf(310).length > 0; wait++) await sleep(20);
+        for (let wait = 0; wait < 1500 && filesOf(310).length > 0; wait++) await sleep(20);
         check(filesOf(310).length === 0, `round ${round}: left: ${filesOf(310)}`);
       }
       check(cut >= 3, `only ${cut} of 6 were cut off`);

@@ -65,7 +65,7 @@ sub life ($vmid, $target, $mark, $log) {
     open(my $null, '>', '/dev/null') or die "$!\n";
     $plugin->volume_export($scfg, $storeid, $null, $renamed, 'raw+size', undef, undef, 0);
     $plugin->volume_resize($scfg, $storeid, $renamed, 8192 * 1024, 0);
-    my $size = $plugin->volume_size_info($scfg, $storeid, $renamed, 5);
+    my $size = $plugin->volume_size_info($scfg, $storeid, $renamed, 30);
     die "size is $size\n" if $size != 8192 * 1024;
     $plugin->free_image($storeid, $scfg, $_, 0, 'raw') for grep { defined } $renamed, $copy;
     return;

@@ -14,10 +14,12 @@ mod tree;
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::time::Duration;
 
 use blockio::ErrorKind;
 use blockio::device::{
-    Wwid, fc_targets, holders, nvme_controllers, nvme_disks, nvme_namespace, nvme_rescan, openers,
+    Wwid, fc_targets, holders, nvme_controllers, nvme_disks, nvme_namespace, nvme_rescan,
+    users_within,
 };
 use common::TempDir;
 use tree::Tree;
@@ -264,6 +266,33 @@ fn multipathd_that_watches_a_path_is_no_user_of_it() {
         tree.dir(&format!("proc/{pid}/fd"));
         symlink("/dev/sda", tree.path(&format!("proc/{pid}/fd/9"))).unwrap();
     }
-    let found = openers(&tree.sysfs(), "sda").unwrap();
+    let found = users_within(&tree.sysfs(), "sda", Duration::ZERO).unwrap();
     assert_eq!(found, ["open in process 4711 (kvm)"]);
+}
+
+#[test]
+fn who_only_looks_at_a_disk_is_waited_for() {
+    let dir = TempDir::new();
+    let tree = Tree::new(dir.dir());
+    tree.array(1, 1);
+    let open = |pid: &str, program: &str| {
+        tree.write(&format!("proc/{pid}/comm"), format!("{program}\n"));
+        tree.dir(&format!("proc/{pid}/fd"));
+        symlink("/dev/sda", tree.path(&format!("proc/{pid}/fd/9"))).unwrap();
+    };
+    let users = |grace| users_within(&tree.sysfs(), "sda", grace).unwrap();
+    open("20", "(udev-worker)");
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(Duration::from_millis(100));
+            fs::remove_file(tree.path("proc/20/fd/9")).unwrap();
+        });
+        assert!(users(Duration::from_secs(60)).is_empty());
+    });
+    open("21", "blkid");
+    let looking = users(Duration::from_millis(50));
+    assert_eq!(looking, ["open in process 21 (blkid)"]);
+    // It is no use to wait for one while another one keeps it.
+    open("4711", "kvm");
+    assert_eq!(users(Duration::from_secs(600)).len(), 2);
 }

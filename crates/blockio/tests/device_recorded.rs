@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 use blockio::ErrorKind;
 use blockio::device::{
     Hctl, NvmeNamespace, ScsiPath, Sysfs, Wwid, delete, holders, nvme_controllers, nvme_disks,
-    nvme_namespace, openers, path_at, paths_at, paths_of, rescan, scan, sessions, wait_paths,
+    nvme_namespace, path_at, paths_at, paths_of, rescan, scan, sessions, users_within, wait_paths,
 };
 use blockio::multipath::{DeviceState, Map, Multipath, Patience};
 use blockio::stream::Cancel;
@@ -434,7 +434,7 @@ fn ask_iscsi(root: &Path, check: impl Fn(&str, &ScsiPath)) {
         "sda", "sdb", "dm-0", "dm-1", "dm-2", "dm-3", "8:16", "253:1",
     ] {
         let _ = holders(&sysfs, device);
-        let _ = openers(&sysfs, device);
+        let _ = users_within(&sysfs, device, Duration::ZERO);
     }
 }
 

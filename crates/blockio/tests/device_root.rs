@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use blockio::ErrorKind;
 use blockio::block::{BlockDevice, is_busy};
-use blockio::device::{Sysfs, Uevents, flush_within, holders, is_busy_within, openers};
+use blockio::device::{Sysfs, Uevents, flush_within, holders, is_busy_within, users_within};
 use blockio::stream::Cancel;
 use common::{TempDir, noise, run};
 
@@ -153,7 +153,7 @@ fn loop_programs_that_have_a_device_open_are_named() {
     let device = Loop::new(&path, &[]);
     let mine = format!("open in process {} (", std::process::id());
     let seen = || {
-        let found = openers(&Sysfs::new("/"), device.name()).unwrap();
+        let found = users_within(&Sysfs::new("/"), device.name(), Duration::ZERO).unwrap();
         found.iter().any(|words| words.starts_with(&mine))
     };
     assert!(!seen());
@@ -175,6 +175,11 @@ fn loop_users_of_a_device_are_named() {
     {
         let above = Loop::new(&device.0, &[]);
         assert_eq!(users(), [format!("loop device {} on it", above.name())]);
+    }
+    // It goes when udev has closed it, too.
+    let end = Instant::now() + PATIENCE;
+    while !users().is_empty() && Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(20));
     }
     run("mkfs.ext4", &["-q", device.0.to_str().unwrap()]);
     let point = dir.path("my disk");

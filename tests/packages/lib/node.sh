@@ -115,8 +115,9 @@ inside sh -c 'while [ ! -e /root/stop ]; do
         sleep 0.1
     done' &
 asking=$!
-until_true 20 inside test -s /root/exported
-until_true 20 inside test -s /root/asked
+until_true 60 inside test -s /root/exported
+until_true 60 inside test -s /root/asked
+until_true 60 inside sh -c "ls -A $FAST/images/102 | grep -q ."
 socket_node=$(inside stat -c %i $SOCKET)
 inside sh -c ': >/var/tmp/triggered'
 ok 'the upgrade' install_all /root/new
@@ -145,13 +146,13 @@ inside kill -KILL "$pid"
 ok 'after a crash it runs again' until_true 20 new_pid "$pid"
 mkdir -p "$ROOT/run/systemd/system/pve-blockio.service.d"
 inside sh -c 'mkdir -p /run/systemd/system/pve-blockio.service.d
-    printf "[Service]\nWatchdogSec=3\n" >/run/systemd/system/pve-blockio.service.d/test.conf
+    printf "[Service]\nWatchdogSec=10\n" >/run/systemd/system/pve-blockio.service.d/test.conf
     systemctl daemon-reload && systemctl restart pve-blockio.service'
 pid=$(service MainPID)
-sleep 5
+sleep 15
 is 'while it lives, the watchdog leaves it alone' "$(service MainPID)" "$pid"
 inside kill -STOP "$pid"
-ok 'when it hangs, it is started anew' until_true 30 new_pid "$pid"
+ok 'when it hangs, it is started anew' until_true 60 new_pid "$pid"
 ok 'by the watchdog' bash -c 'grep -q "Watchdog timeout" <<<"$0"' "$(inside journalctl -b --no-pager -u pve-blockio.service)"
 inside sh -c 'rm -r /run/systemd/system/pve-blockio.service.d; systemctl daemon-reload; systemctl restart pve-blockio.service'
 until_true 20 answers

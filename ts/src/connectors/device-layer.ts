@@ -110,7 +110,7 @@ export interface DeviceLayer {
   waitPaths(root: string, wwid: string, at: readonly Hctl[], timeoutMs: number): Stoppable<FoundPaths>;
   rescanPath(root: string, hctl: Hctl, wwid: string, timeoutMs: number): Promise<void>;
   deletePath(root: string, hctl: Hctl, wwid: string, timeoutMs: number): Promise<void>;
-  /** Who uses a device, in words; empty when nobody does. */
+  /** Who uses a device, in words; empty when nobody does. Who only looks at it, as udev does, is waited for up to 3 s. */
   deviceUsers(root: string, name: string): Promise<string[]>;
   flushDevice(path: string, timeoutMs: number): Promise<void>;
   /** `off`: not running, or not wanted. `silent`: it does not answer. */

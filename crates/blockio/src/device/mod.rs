@@ -19,6 +19,7 @@ mod steps;
 mod sweep;
 mod sysfs;
 mod uevent;
+mod users;
 mod wait;
 mod wwid;
 
@@ -34,7 +35,6 @@ pub use nvme::{
     NvmeController, NvmeNamespace, NvmePath, nvme_controllers, nvme_disks, nvme_namespace,
     nvme_rescan,
 };
-pub use openers::openers;
 pub(crate) use openers::{Opener, openers_of};
 pub(crate) use scsi::{BLOCKS, address_in, path_called};
 pub use scsi::{ScsiPath, path_at, paths_at, paths_of};
@@ -44,5 +44,6 @@ pub use steps::{
 pub(crate) use steps::{flush_joined, is_flushed};
 pub use sysfs::{Devno, Sysfs, Trace};
 pub use uevent::Uevents;
+pub use users::users_within;
 pub use wait::{FoundPaths, Watch, wait_for, wait_paths};
 pub use wwid::{Kind as WwidKind, Wwid};

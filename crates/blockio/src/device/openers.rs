@@ -27,27 +27,48 @@ impl fmt::Display for Opener {
     }
 }
 
+/// Programs that read a little of every device that appears, changes or is there, and use none: udev and what it
+/// starts, and LVM's lists. On a map without paths they wait like everybody else.
+const PROBERS: [&str; 13] = [
+    "(udev-worker)",
+    "systemd-udevd",
+    "udevd",
+    "blkid",
+    "kpartx",
+    "multipath",
+    "dmsetup",
+    "lvm",
+    "pvscan",
+    "vgscan",
+    "pvs",
+    "vgs",
+    "lvs",
+];
+
+impl Opener {
+    /// True when it does not want to keep the disk.
+    pub fn only_looks(&self) -> bool {
+        PROBERS.contains(&self.program.as_str())
+    }
+}
+
 /// It has each path open that it knows, and uses none.
 const MULTIPATHD: &str = "multipathd";
 
-/// Programs that have a disk open, but multipathd, in words such as `open in process 4711 (kvm)`. Those in other name
-/// spaces for processes are not seen.
+/// Programs that have a disk open, but multipathd. Those in other name spaces for processes are not seen.
 ///
 /// # Errors
 /// `absent` when there is no such device; `invalid` when this is no name of one.
-pub fn openers(sysfs: &Sysfs, device: &str) -> Result<Vec<String>> {
-    let found = openers_of(sysfs, &[device])?;
-    Ok(found
-        .iter()
-        .filter(|opener| opener.program != MULTIPATHD)
-        .map(ToString::to_string)
-        .collect())
+pub(super) fn users_of(sysfs: &Sysfs, device: &str) -> Result<Vec<Opener>> {
+    let mut found = openers_of(sysfs, &[device])?;
+    found.retain(|opener| opener.program != MULTIPATHD);
+    Ok(found)
 }
 
 /// Programs that have one of these disks open. Looks at each descriptor of each process.
 ///
 /// # Errors
-/// As [`openers`].
+/// As [`users_of`].
 pub(crate) fn openers_of(sysfs: &Sysfs, devices: &[&str]) -> Result<Vec<Opener>> {
     let devices: Result<Vec<_>> = devices
         .iter()

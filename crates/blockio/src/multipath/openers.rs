@@ -6,24 +6,6 @@ use crate::device::{Opener, Sysfs, openers_of};
 /// As many names as a message needs.
 const NAMES_MAX: usize = 5;
 
-/// Programs that read a little of every device that appears, changes or is there, and use none: udev and what it
-/// starts, and LVM's lists. On a map without paths they wait like everybody else.
-const PROBERS: [&str; 13] = [
-    "(udev-worker)",
-    "systemd-udevd",
-    "udevd",
-    "blkid",
-    "kpartx",
-    "multipath",
-    "dmsetup",
-    "lvm",
-    "pvscan",
-    "vgscan",
-    "pvs",
-    "vgs",
-    "lvs",
-];
-
 /// Who has one of some devices open, as far as this can be seen from here.
 pub(super) struct Openers(Vec<Opener>);
 
@@ -49,10 +31,6 @@ impl Openers {
     /// True when these are all that have it open, so many times, and none of them wants to keep it.
     pub fn only_probe(&self, opened: u32) -> bool {
         let seen: u32 = self.0.iter().map(|opener| opener.times).sum();
-        seen >= opened
-            && self
-                .0
-                .iter()
-                .all(|opener| PROBERS.contains(&opener.program.as_str()))
+        seen >= opened && self.0.iter().all(Opener::only_looks)
     }
 }

@@ -12,6 +12,8 @@ use super::{Result, cancellable, promise};
 use crate::device::{self, Sysfs, Wwid};
 use crate::stream::Cancel;
 
+/// udev is done with a disk by then, or hangs at it.
+const USERS_GRACE: Duration = Duration::from_secs(3);
 /// `deviceBusy` waits this long, unless told otherwise.
 const BUSY_TIMEOUT: u32 = 10_000;
 
@@ -433,13 +435,12 @@ fn never() -> Cancel {
 }
 
 /// Who uses a disk (`sdb`), in words: what is made of it, mounts, programs that have it open; empty when nobody does.
+/// Who only looks at it, as udev does, is waited for up to 3 s.
 #[napi(ts_return_type = "Promise<Array<string>>")]
 pub fn device_users(env: &Env, root: String, name: String) -> Result<Object<'_>> {
     promise(env, move || {
         let sysfs = Sysfs::new(root);
-        let mut by = device::holders(&sysfs, &name)?.by;
-        by.extend(device::openers(&sysfs, &name)?);
-        Ok(by)
+        device::users_within(&sysfs, &name, USERS_GRACE)
     })
 }
 

@@ -201,7 +201,7 @@ fn disks_that_udev_has_not_looked_at_are_told_when_it_has() {
     };
     std::fs::write(number("sdb"), "").unwrap();
     let daemon = makes_it_on(&node, "add path sdc", "ok\n");
-    let error = ensure(&node, 2, millis(700)).unwrap_err();
+    let error = ensure(&node, 2, millis(1200)).unwrap_err();
     assert!(
         error.message().contains("udev has not looked at sdc"),
         "{error}"

@@ -42,7 +42,7 @@ fn obedient(node: &Node) -> FakeDaemon {
 
 /// Nothing of the map was touched.
 fn assert_refused(node: &Node, daemon: &FakeDaemon, users: &str) {
-    let error = remove(node, millis(300)).unwrap_err();
+    let error = remove(node, millis(1500)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
     assert!(error.message().contains(users), "{error}");
     assert!(daemon.orders().is_empty(), "{:?}", daemon.orders());
@@ -147,7 +147,8 @@ fn who_only_looks_must_not_wait_for_a_path_that_will_not_come() {
                 closer.mapper(UUID, |device| device.open_count = 0);
             }
         };
-        let removed = within(millis(1500), |patience| {
+        let limit = if released { LONG } else { millis(1500) };
+        let removed = within(limit, |patience| {
             node.multipath().remove_map(WWID, &patience.woken_by(&wake))
         });
         assert_eq!(removed == DONE, released, "{name}: {removed:?}");
