@@ -110,14 +110,19 @@ function processIds(): string[] {
   return readdirSync("/proc").filter((name) => /^[0-9]+$/.test(name));
 }
 
+/**
+ * They have a device open for a moment, and nobody would call that open: udev looks at every new one, and who wants a free
+ * loop device tries those that others have just got.
+ */
+const passing = /udev|^(?:losetup|mount)\s*$/;
+
 /** Block devices that a process has open. */
 function openDevices(pid: string): { rdev: number; writes: boolean }[] {
   const dir = join("/proc", pid, "fd");
   const found: { rdev: number; writes: boolean }[] = [];
   let names: string[];
   try {
-    // It looks at every new device for a moment, and nobody would call that open.
-    if (/udev/.test(readFileSync(join("/proc", pid, "comm"), "utf8"))) return found;
+    if (passing.test(readFileSync(join("/proc", pid, "comm"), "utf8"))) return found;
     names = readdirSync(dir);
   } catch {
     return found;

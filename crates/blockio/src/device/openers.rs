@@ -27,9 +27,10 @@ impl fmt::Display for Opener {
     }
 }
 
-/// Programs that read a little of every device that appears, changes or is there, and use none: udev and what it
-/// starts, and LVM's lists. On a map without paths they wait like everybody else.
-const PROBERS: [&str; 13] = [
+/// Programs that have a device open for a moment. udev, what it starts and LVM's lists read a little of every device that
+/// appears, changes or is there; what the others make of it shows without them. On a map without paths they wait like
+/// everybody else.
+const PASSING: [&str; 15] = [
     "(udev-worker)",
     "systemd-udevd",
     "udevd",
@@ -37,6 +38,8 @@ const PROBERS: [&str; 13] = [
     "kpartx",
     "multipath",
     "dmsetup",
+    "losetup",
+    "mount",
     "lvm",
     "pvscan",
     "vgscan",
@@ -48,7 +51,7 @@ const PROBERS: [&str; 13] = [
 impl Opener {
     /// True when it does not want to keep the disk.
     pub fn only_looks(&self) -> bool {
-        PROBERS.contains(&self.program.as_str())
+        PASSING.contains(&self.program.as_str())
     }
 }
 
