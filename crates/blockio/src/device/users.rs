@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::holders::holders;
-use super::openers::users_of;
+use super::openers::{Opener, users_of};
 use super::sysfs::Sysfs;
 use crate::Result;
 
@@ -22,7 +22,7 @@ pub fn users_within(sysfs: &Sysfs, device: &str, grace: Duration) -> Result<Vec<
         let mut users = holders(sysfs, device)?.by;
         let openers = users_of(sysfs, device)?;
         let passing =
-            users.is_empty() && !openers.is_empty() && openers.iter().all(|one| one.only_looks());
+            users.is_empty() && !openers.is_empty() && openers.iter().all(Opener::only_looks);
         if !passing || Instant::now() >= end {
             users.extend(openers.iter().map(ToString::to_string));
             return Ok(users);
