@@ -219,7 +219,8 @@ const faults: Readonly<Record<string, Fault>> = {
     remedy: /check network/,
   },
   "the array is gone": {
-    plant: async (_patient, sim) => {
+    plant: async (patient, sim) => {
+      patient.probeMs = 4_000;
       for (const address of sim.addresses) await sim.setAddress(address, "refusing");
     },
     level: "error",
@@ -267,7 +268,9 @@ const faults: Readonly<Record<string, Fault>> = {
   },
   "the pool is not there": {
     section: { pool_name: "Pool-9" },
-    plant: () => undefined,
+    plant: (patient) => {
+      patient.probeMs = 4_000;
+    },
     level: "error",
     check: "pool",
     says: /Pool-9/,
@@ -470,10 +473,10 @@ test.serial("what hangs is a finding, and the rest is told in time", async (t) =
   for (const address of sim.addresses) await sim.setAddress(address, "mute");
   patient.answers = () => new Promise(() => undefined);
   const started = performance.now();
-  const found = await patient.examine(5_000);
+  const found = await patient.examine(3_000);
   t.true(performance.now() - started < 20_000);
   const service = found.find(({ check }) => check === "service");
-  t.regex(service?.text ?? "", /not done within 5 s/);
+  t.regex(service?.text ?? "", /not done within 3 s/);
   t.true(
     found.some(({ check, level, storage }) => storage === "jdss" && level === "error" && check === "array"),
   );

@@ -33,6 +33,8 @@ export class Patient {
   });
   left: Leftover[] = [];
   sections: Section[] = [];
+  /** How long an array is waited for, in milliseconds. A loaded machine is no silent array. */
+  probeMs = 20_000;
 
   /** Without storages. Its cluster is that of this process: one patient at a time. */
   constructor(t: ExecutionContext) {
@@ -130,8 +132,7 @@ export class Patient {
       createDriver: (...[scfg, environment]: Parameters<typeof joviandssType.createDriver>) =>
         openDriver(scfg, environment, {
           initiator: async () => initiator,
-          // A loaded machine is no silent array.
-          pace: { limits: { probeMs: 20_000 } },
+          pace: { limits: { probeMs: this.probeMs } },
         }),
     };
     const storages = new Storages({ name: "node-a", looksOnly: true }, undefined, (name) =>
