@@ -138,10 +138,11 @@ export class LinstorSimulator {
   /** Another controller becomes active some time after the active one has stopped; null: none. */
   async failover(to: string | null, afterMs = 0): Promise<void> {
     if (to !== null) this.requireController(to);
-    await this.#activate(undefined);
-    if (to === null) return;
-    if (afterMs === 0) await this.#activate(to);
-    else this.#after(afterMs, () => this.#activate(to));
+    const down = this.#activate(undefined);
+    // From the first refusal on, so that whoever met that one can hurry it.
+    if (to !== null && afterMs > 0) this.#after(afterMs, () => down.then(() => this.#activate(to)));
+    await down;
+    if (to !== null && afterMs === 0) await this.#activate(to);
   }
 
   /** No controller listens for so many milliseconds. */
