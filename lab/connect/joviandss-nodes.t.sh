@@ -75,7 +75,7 @@ ok 'nor there' on_peer until_true 15 nothing_is_left
 for f in a b; do ok "no answer on fabric $f" fabric_mute $f; done
 seconds=$SECONDS
 fails 'the state is an error' '' call 'status($storeid, $scfg, {}) // die "no status\n"'
-true_that 'within 5 s' $((SECONDS - seconds)) -le "$(scaled 10)"
+true_that 'within 5 s' $((SECONDS - seconds)) -le "$(scaled 6)"
 for f in a b; do ok "fabric $f heals" fabric_heal $f; done
 ok 'and the storage with it' until_true 30 call 'status($storeid, $scfg, {}) // die "no status\n"'
 

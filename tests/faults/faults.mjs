@@ -120,7 +120,7 @@ if (spawnSync("which", ["fuse2fs"]).status !== 0) {
         check(ms < 5000, `answered after ${ms} ms`);
       }
       const other = await healthy("status");
-      check(other.result?.active === true && other.ms < 3000, `healthy storage took ${other.ms} ms`);
+      check(other.result?.active === true && other.ms < 1000, `healthy storage took ${other.ms} ms`);
       server.kill("SIGCONT");
       let back;
       for (let n = 0; n < 50; n++) {
