@@ -50,7 +50,7 @@ const PASSING: [&str; 15] = [
 
 impl Opener {
     /// True when it does not want to keep the disk.
-    pub fn only_looks(&self) -> bool {
+    pub fn is_passing(&self) -> bool {
         PASSING.contains(&self.program.as_str())
     }
 }

@@ -22,7 +22,7 @@ pub fn users_within(sysfs: &Sysfs, device: &str, grace: Duration) -> Result<Vec<
         let mut users = holders(sysfs, device)?.by;
         let openers = users_of(sysfs, device)?;
         let passing =
-            users.is_empty() && !openers.is_empty() && openers.iter().all(Opener::only_looks);
+            users.is_empty() && !openers.is_empty() && openers.iter().all(Opener::is_passing);
         if !passing || Instant::now() >= end {
             users.extend(openers.iter().map(ToString::to_string));
             return Ok(users);

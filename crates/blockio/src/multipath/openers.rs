@@ -29,8 +29,8 @@ impl Openers {
     }
 
     /// True when these are all that have it open, so many times, and none of them wants to keep it.
-    pub fn only_probe(&self, opened: u32) -> bool {
+    pub fn only_passing(&self, opened: u32) -> bool {
         let seen: u32 = self.0.iter().map(|opener| opener.times).sum();
-        seen >= opened && self.0.iter().all(Opener::only_looks)
+        seen >= opened && self.0.iter().all(Opener::is_passing)
     }
 }

@@ -211,7 +211,7 @@ impl Removal<'_> {
             return Ok(());
         }
         self.asked_who = Some(Instant::now());
-        if self.openers(seen, users).only_probe(opened) {
+        if self.openers(seen, users).only_passing(opened) {
             return self.release.release_if_dead(self.patience);
         }
         if since.elapsed() < GRACE {
